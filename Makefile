@@ -1,0 +1,110 @@
+# Rapport: the extension is built here with PGXS, rapportd in api/.
+#
+#   make demo    everything, shown            make test    every suite
+#   make help    the other targets
+
+# Topics in dependency order: a topic uses only those to its left.
+TOPICS ?= core account profile safety match chat rest
+
+PG_VERSION ?= 15
+PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/$(PG_VERSION)/bin/pg_config) pg_config)
+
+# Debian packages: to build, to run, to test.
+PACKAGES_BUILD = gcc make pkg-config libc6-dev postgresql-server-dev-$(PG_VERSION) libpq-dev \
+	libmicrohttpd-dev libjansson-dev libsodium-dev libinih-dev
+PACKAGES_RUN   = postgresql-$(PG_VERSION) postgresql-$(PG_VERSION)-postgis-3 curl
+PACKAGES_TEST  = postgresql-$(PG_VERSION)-plpgsql-check libipc-run-perl perl
+
+version := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/rapport.control)
+install_script = extension/rapport--$(version).sql
+sql_sources = $(foreach t,$(TOPICS),$(wildcard extension/$(t)/schema.sql extension/$(t)/functions.sql)) \
+	$(if $(filter rest,$(TOPICS)),$(wildcard extension/rest/routes.sql)) extension/core/finish.sql
+
+EXTENSION   = extension/rapport
+DATA_built  = $(install_script)
+MODULE_big  = rapport
+OBJS        = $(patsubst %.c,%.o,extension/rapport.c $(sort $(wildcard extension/*/*.c)))
+PG_CPPFLAGS = -I$(srcdir)/extension
+PG_CFLAGS   = -std=gnu99 -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wvla -ffp-contract=off
+SHLIB_LINK  = -lsodium -lm
+EXTRA_CLEAN = extension/rapport--*.sql results output_iso tmp_check
+
+REGRESS      = $(patsubst sql/%.sql,%,$(foreach t,install $(TOPICS),$(sort $(wildcard sql/$(t).sql sql/$(t)_*.sql)))) \
+	$(patsubst sql/%.sql,%,$(sort $(wildcard sql/lint_*.sql)))
+ISOLATION    = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation
+NO_INSTALLCHECK_PREREQ = 1
+
+ifneq ($(shell $(PG_CONFIG) --version 2>/dev/null),)
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+endif
+ifneq ($(wildcard $(PGXS)),)
+include $(PGXS)
+else
+.DEFAULT_GOAL := build
+all install: ; @echo 'The build packages are missing: run "make deps".' >&2; exit 1
+clean: ; rm -f $(install_script) $(OBJS)
+endif
+override CPPFLAGS := $(PG_CPPFLAGS) $(filter-out $(PG_CPPFLAGS),$(CPPFLAGS))
+
+.PHONY: build deps test test-long demo stop run psql bench lint help api api-clean
+
+build: all api
+
+api:
+	$(MAKE) -C api
+
+$(install_script): $(sql_sources) extension/rapport.control Makefile
+	@{ printf '%s\n' '\echo Use "CREATE EXTENSION rapport CASCADE" to load this file. \quit'; \
+	   sed 's/^CREATE OR REPLACE /CREATE /' $(sql_sources); } > $@.tmp && mv $@.tmp $@
+
+# Objects depend on the headers of every topic: few enough to rebuild all.
+$(OBJS): $(wildcard extension/*/*.h)
+
+deps:
+	@test/deps $(PACKAGES_BUILD) $(PACKAGES_RUN) $(PACKAGES_TEST)
+
+# The suites run on a copy, in a cluster of their own, never as root.
+test: deps
+	@test/run all
+
+test-long: deps
+	@test/run all long
+
+lint: deps
+	@test/run lint
+
+demo: deps
+	@test/demo/start
+
+stop:
+	@test/demo/stop
+
+psql:
+	@test/demo/psql
+
+run: build
+	api/rapportd
+
+bench: deps
+	@test/bench/run all
+
+bench-%: deps
+	@test/bench/run $*
+
+clean: api-clean
+api-clean:
+	$(MAKE) -C api clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@printf '%s\n' \
+	'make             build the extension and rapportd' \
+	'make deps        install the missing Debian packages (root or sudo)' \
+	'make install     install the extension (root)' \
+	'make test-long   test, with the suites that take longer' \
+	'make stop        end the demo          make psql    psql in the demo, acting as a person' \
+	'make run         rapportd against the database of PGHOST, PGDATABASE ...' \
+	'make bench       every bench           make bench-AREA   one area' \
+	'make lint        the checks of the sources and the catalogue' \
+	'make clean'

@@ -1,0 +1,8 @@
+#include "postgres.h"
+
+#include "account/account.h"
+
+void
+account_init(void)
+{
+}

@@ -1,0 +1,21 @@
+/*
+ * Differences between the supported PostgreSQL versions. No other file tests
+ * PG_VERSION_NUM.
+ */
+#ifndef CORE_COMPAT_H
+#define CORE_COMPAT_H
+
+#if PG_VERSION_NUM < 150000
+#error "rapport needs PostgreSQL 15 or later"
+#endif
+
+/* PG17 added a flush argument to LogLogicalMessage(). */
+#if PG_VERSION_NUM >= 170000
+#define core_log_message(prefix, message, size) \
+	LogLogicalMessage(prefix, message, size, true, false)
+#else
+#define core_log_message(prefix, message, size) \
+	LogLogicalMessage(prefix, message, size, true)
+#endif
+
+#endif

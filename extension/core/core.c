@@ -1,0 +1,80 @@
+/*
+ * Settings of the module, the clock, and the switch to the owner's rights.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "core/core.h"
+
+PG_FUNCTION_INFO_V1(core_now_sql);
+PG_FUNCTION_INFO_V1(core_today_sql);
+
+/* rapport.now: a time in ISO 8601 that replaces the clock; empty for none. */
+static char *clock_setting = NULL;
+
+void
+core_init(void)
+{
+	DefineCustomStringVariable("rapport.now",
+							   "The time that all rules go by, for tests; empty for the real one.",
+							   NULL,
+							   &clock_setting,
+							   "",
+							   PGC_SUSET, GUC_NO_RESET_ALL | GUC_NOT_IN_SAMPLE,
+							   NULL, NULL, NULL);
+}
+
+TimestampTz
+core_now(void)
+{
+	if (clock_setting == NULL || clock_setting[0] == '\0')
+		return GetCurrentTransactionStartTimestamp();
+	return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in,
+												   CStringGetDatum(clock_setting),
+												   ObjectIdGetDatum(InvalidOid),
+												   Int32GetDatum(-1)));
+}
+
+DateADT
+core_today(void)
+{
+	TimestampTz now = core_now();
+	int64		day = now / USECS_PER_DAY;
+
+	if (now % USECS_PER_DAY < 0)
+		day--;
+	return (DateADT) day;
+}
+
+Datum
+core_now_sql(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(core_now());
+}
+
+Datum
+core_today_sql(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATEADT(core_today());
+}
+
+void
+core_become_owner(CoreUser *saved)
+{
+	GetUserIdAndSecContext(&saved->user, &saved->context);
+	SetUserIdAndSecContext(get_role_oid("rapport_owner", false),
+						   saved->context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+void
+core_restore_user(const CoreUser *saved)
+{
+	SetUserIdAndSecContext(saved->user, saved->context);
+}

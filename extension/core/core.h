@@ -1,0 +1,64 @@
+/*
+ * The core topic: errors, clock, ids, secrets, hooks and events for the C code
+ * of every other topic.
+ */
+#ifndef CORE_H
+#define CORE_H
+
+#include "datatype/timestamp.h"
+#include "utils/date.h"
+
+#define CORE_SECRET_SIZE 32
+#define CORE_MAC_SIZE 32
+
+/* Defines the settings of this topic; called once when the module is loaded. */
+extern void core_init(void);
+
+/*
+ * Raises the error registered in rapport.error_code; detail is a printf format
+ * or NULL. Never returns.
+ */
+extern void core_fail(const char *code, const char *detail,...)
+			pg_attribute_printf(2, 3) pg_attribute_noreturn();
+
+/*
+ * Between the two the current user is rapport_owner, for reading and writing
+ * the tables from a function with its caller's rights. Queries in between
+ * qualify every name. An error restores the user by itself.
+ */
+typedef struct CoreUser
+{
+	Oid			user;
+	int			context;
+} CoreUser;
+
+extern void core_become_owner(CoreUser *saved);
+extern void core_restore_user(const CoreUser *saved);
+
+/* The time and the UTC date that all rules go by. */
+extern TimestampTz core_now(void);
+extern DateADT core_today(void);
+
+/* A new id between 1 and 2^52. */
+extern int64 core_new_id(void);
+
+/*
+ * The database secret of that name, CORE_SECRET_SIZE bytes, in memory that
+ * lives as long as the backend.
+ */
+extern const uint8 *core_secret(const char *name);
+
+/* HMAC-SHA-256 of size bytes into mac (CORE_MAC_SIZE bytes). */
+extern void core_hmac(const uint8 *key, size_t key_size,
+					  const void *message, size_t size, uint8 *mac);
+
+/* Whether two byte strings are equal, in time that depends on size only. */
+extern bool core_equal(const void *a, const void *b, size_t size);
+
+/* Runs the hooks of the event with n ids. */
+extern void core_run_hooks(const char *event, int n, const int64 *ids);
+
+/* rapport.event_emit(): payload is JSON text. */
+extern void core_emit(const char *address, const char *kind, const char *payload);
+
+#endif

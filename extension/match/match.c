@@ -1,0 +1,8 @@
+#include "postgres.h"
+
+#include "match/match.h"
+
+void
+match_init(void)
+{
+}
