@@ -32,8 +32,7 @@ EXTRA_CLEAN = extension/rapport--*.sql results output_iso tmp_check
 REGRESS      = $(patsubst sql/%.sql,%,$(foreach t,install $(TOPICS),$(sort $(wildcard sql/$(t).sql sql/$(t)_*.sql)))) \
 	$(patsubst sql/%.sql,%,$(sort $(wildcard sql/lint_*.sql)))
 ISOLATION    = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test/isolation
-NO_INSTALLCHECK_PREREQ = 1
+NO_INSTALLCHECK = 1
 
 ifneq ($(shell $(PG_CONFIG) --version 2>/dev/null),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -50,6 +49,14 @@ override CPPFLAGS := $(PG_CPPFLAGS) $(filter-out $(PG_CPPFLAGS),$(CPPFLAGS))
 .PHONY: build deps test test-long demo stop run psql bench lint help api api-clean
 
 build: all api
+
+# Against a running server, in databases of their own (test/run prepares one).
+.PHONY: installcheck isolation
+installcheck:
+	$(pg_regress_installcheck) --dbname=rapport_regress $(REGRESS)
+isolation:
+	$(pg_isolation_regress_installcheck) --inputdir=test/isolation --outputdir=output_iso \
+		--dbname=rapport_isolation --load-extension=postgis --load-extension=rapport $(ISOLATION)
 
 api:
 	$(MAKE) -C api
