@@ -5,4 +5,10 @@
 /* Defines the identity settings; called once when the module is loaded. */
 extern void account_init(void);
 
+/* The person acting now, 0 when nobody is. */
+extern int64 account_current_person(void);
+
+/* The person acting now; raises authentication_required when nobody is. */
+extern int64 account_acting_person(void);
+
 #endif

@@ -18,4 +18,11 @@
 	LogLogicalMessage(prefix, message, size, true)
 #endif
 
+/* PG16 frees the extra data of settings with guc_free(). */
+#if PG_VERSION_NUM >= 160000
+#define core_guc_malloc(size) guc_malloc(LOG, size)
+#else
+#define core_guc_malloc(size) malloc(size)
+#endif
+
 #endif

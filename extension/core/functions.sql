@@ -111,7 +111,7 @@ BEGIN
 		SELECT n, pg_catalog.sha256(pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
 									|| pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
 									|| pg_catalog.uuid_send(pg_catalog.gen_random_uuid()))
-		FROM unnest(ARRAY['ids', 'events', 'cursors']) AS n
+		FROM unnest(ARRAY['ids', 'events', 'cursors', 'sign_in']) AS n
 		ON CONFLICT DO NOTHING;
 		SELECT k.secret INTO found FROM rapport.database_key AS k WHERE k.name = database_secret.name;
 	END IF;
@@ -119,7 +119,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.database_secret(text) IS
-'The 32-byte secret of that name ("ids", "events", "cursors"), made on first use. For building blocks only.';
+'The 32-byte secret of that name ("ids", "events", "cursors", "sign_in"), made on first use. For building blocks only.';
 
 CREATE OR REPLACE FUNCTION rapport.mac(name text, message text) RETURNS text
 LANGUAGE c STABLE PARALLEL UNSAFE STRICT

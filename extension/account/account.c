@@ -1,8 +1,0 @@
-#include "postgres.h"
-
-#include "account/account.h"
-
-void
-account_init(void)
-{
-}
