@@ -57,7 +57,17 @@ run_hooks(const char *event, Datum ids)
 	ListCell   *cell;
 
 	foreach(cell, find_hooks(event))
-		OidFunctionCall1(lfirst_oid(cell), ids);
+	{
+		LOCAL_FCINFO(fcinfo, 1);
+		FmgrInfo	call;
+
+		/* Not OidFunctionCall1(): a void function in SQL returns null. */
+		fmgr_info(lfirst_oid(cell), &call);
+		InitFunctionCallInfoData(*fcinfo, &call, 1, InvalidOid, NULL, NULL);
+		fcinfo->args[0].value = ids;
+		fcinfo->args[0].isnull = false;
+		FunctionCallInvoke(fcinfo);
+	}
 }
 
 void
