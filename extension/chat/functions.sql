@@ -98,7 +98,7 @@ BEGIN
 	ELSIF messages.after_seq < 0 THEN
 		PERFORM rapport.fail('out_of_range', 'after_seq is 0 or more.');
 	END IF;
-	SELECT greatest(o.joined_seq, least(messages.after_seq, o.last_seq)) + 1, least(o.last_seq, messages.before_seq - 1)
+	SELECT least(greatest(o.joined_seq, messages.after_seq), o.last_seq) + 1, least(o.last_seq, messages.before_seq - 1)
 	INTO first_seq, last_seq
 	FROM rapport.open_conversation(messages.conversation_id, me) AS o;
 	IF NOT FOUND THEN
