@@ -1,0 +1,722 @@
+-- profile: functions and built-in rows.
+
+INSERT INTO rapport.error_code (code, status, title, hint) VALUES
+	('under_age', 422, 'the person is too young', NULL),
+	('unknown_attribute', 422, 'there is no such attribute', 'GET /v1/attributes lists them.'),
+	('unknown_option', 422, 'the attribute has no such option', 'GET /v1/attributes lists the options of each.'),
+	('unknown_mode', 422, 'there is no such mode', NULL);
+
+INSERT INTO rapport.setting_default (name, type, value, minimum, maximum, description) VALUES
+	('minimum_age', 'integer', '18', 13, 99, 'Age in years from which people may take part.'),
+	('grid_metres', 'integer', '1000', 100, 100000, 'Height of the grid cells, in metres, that positions are snapped to. Stored places keep the grid they were entered with.');
+
+INSERT INTO rapport.dump_exception (rel, reason) VALUES
+	('rapport.mode', 'built-in rows are made by the install script'),
+	('rapport.step_default', 'built in');
+
+INSERT INTO rapport.distribution (tab, grp, col) VALUES
+	('rapport.mode', 'R', NULL),
+	('rapport.attribute', 'R', NULL),
+	('rapport.attribute_option', 'R', NULL),
+	('rapport.attribute_label', 'R', NULL),
+	('rapport.profile', 'U', 'person_id'),
+	('rapport.activity', 'U', 'person_id'),
+	('rapport.preference', 'U', 'person_id'),
+	('rapport.step_default', 'R', NULL),
+	('rapport.required_step', 'R', NULL),
+	('rapport.import_run', 'L', 'source'),
+	('rapport.import_reject', 'L', 'source');
+
+INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason)
+SELECT a.attrelid, a.attname, 'none', 'keep', 'catalogue of the app'
+FROM pg_catalog.pg_attribute AS a
+WHERE a.attrelid IN ('rapport.mode'::regclass, 'rapport.attribute'::regclass, 'rapport.attribute_option'::regclass,
+					 'rapport.attribute_label'::regclass, 'rapport.step_default'::regclass, 'rapport.required_step'::regclass)
+AND a.attnum > 0
+AND NOT a.attisdropped;
+INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason)
+SELECT a.attrelid, a.attname, 'none', 'keep', 'progress of an import'
+FROM pg_catalog.pg_attribute AS a
+WHERE a.attrelid = 'rapport.import_run'::regclass
+AND a.attnum > 0
+AND NOT a.attisdropped;
+INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
+	('rapport.import_reject', 'source', 'none', 'keep', 'name of a table'),
+	('rapport.import_reject', 'reject', 'none', 'keep', 'a count'),
+	('rapport.import_reject', 'external_id', 'identity', 'delete', NULL),
+	('rapport.import_reject', 'row', 'content', 'delete', NULL),
+	('rapport.import_reject', 'reasons', 'content', 'delete', NULL),
+	('rapport.profile', 'person_id', 'technical', 'delete', NULL),
+	('rapport.profile', 'display_name', 'identity', 'delete', NULL),
+	('rapport.profile', 'birth_date', 'demographic', 'delete', NULL),
+	('rapport.profile', 'about', 'content', 'delete', NULL),
+	('rapport.profile', 'place', 'location', 'delete', NULL),
+	('rapport.profile', 'place_at', 'location', 'delete', NULL),
+	('rapport.profile', 'traits', 'demographic', 'delete', NULL),
+	('rapport.profile', 'numbers', 'demographic', 'delete', NULL),
+	('rapport.profile', 'tags', 'content', 'delete', NULL),
+	('rapport.profile', 'embedding', 'behaviour', 'delete', NULL),
+	('rapport.profile', 'paused', 'technical', 'delete', NULL),
+	('rapport.profile', 'created_at', 'technical', 'delete', NULL),
+	('rapport.profile', 'updated_at', 'technical', 'delete', NULL),
+	('rapport.activity', 'person_id', 'technical', 'delete', NULL),
+	('rapport.activity', 'active_on', 'behaviour', 'delete', NULL),
+	('rapport.preference', 'person_id', 'technical', 'delete', NULL),
+	('rapport.preference', 'mode', 'demographic', 'delete', NULL),
+	('rapport.preference', 'enabled', 'demographic', 'delete', NULL),
+	('rapport.preference', 'accepts', 'demographic', 'delete', NULL),
+	('rapport.preference', 'strengths', 'demographic', 'delete', NULL),
+	('rapport.preference', 'number_min', 'demographic', 'delete', NULL),
+	('rapport.preference', 'number_max', 'demographic', 'delete', NULL),
+	('rapport.preference', 'number_unset', 'demographic', 'delete', NULL),
+	('rapport.preference', 'age_min', 'demographic', 'delete', NULL),
+	('rapport.preference', 'age_max', 'demographic', 'delete', NULL),
+	('rapport.preference', 'max_distance_km', 'location', 'delete', NULL),
+	('rapport.preference', 'updated_at', 'technical', 'delete', NULL);
+
+-- An update keeps the rows that preferences point at.
+INSERT INTO rapport.mode (mode, code, builtin) VALUES
+	(1, 'date', true),
+	(2, 'friends', true)
+ON CONFLICT (mode) DO UPDATE SET code = excluded.code, builtin = true;
+
+DELETE FROM rapport.step_default;
+INSERT INTO rapport.step_default (step, required, description) VALUES
+	('display_name', true, 'a name to be shown'),
+	('birth_date', true, 'the date of birth'),
+	('place', true, 'a place'),
+	('preferences', true, 'at least one mode with preferences, enabled'),
+	('about', false, 'a text about oneself'),
+	('tags', false, 'at least one tag'),
+	('embedding', false, 'an embedding made by the app');
+
+-- Age, place and text
+
+CREATE OR REPLACE FUNCTION rapport.person_age(birth_date date, on_date date) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT extract(year FROM age(on_date::timestamp, birth_date::timestamp))::integer;
+END;
+COMMENT ON FUNCTION rapport.person_age(date, date) IS
+'Completed years on that day. Somebody born on 29 February grows older on 1 March in years without one.';
+
+CREATE OR REPLACE FUNCTION rapport.snap(latitude double precision, longitude double precision, metres integer,
+										OUT cell_latitude double precision, OUT cell_longitude double precision)
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'profile_snap_sql';
+COMMENT ON FUNCTION rapport.snap(double precision, double precision, integer) IS
+'The centre, in degrees, of the grid cell of a position: bands of equal height (metres) from pole to pole, divided into cells about as wide. Both NULL for a position that does not exist.';
+
+CREATE OR REPLACE FUNCTION rapport.make_place(latitude double precision, longitude double precision) RETURNS geography
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT st_setsrid(st_makepoint(longitude, latitude), 4326)::geography;
+END;
+COMMENT ON FUNCTION rapport.make_place(double precision, double precision) IS 'A point from degrees on WGS 84; NULL when one is NULL. Snap first.';
+
+CREATE OR REPLACE FUNCTION rapport.place_latitude(place geography) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT st_y(place::geometry);
+END;
+COMMENT ON FUNCTION rapport.place_latitude(geography) IS 'Degrees north of a point.';
+
+CREATE OR REPLACE FUNCTION rapport.place_longitude(place geography) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT st_x(place::geometry);
+END;
+COMMENT ON FUNCTION rapport.place_longitude(geography) IS 'Degrees east of a point.';
+
+CREATE OR REPLACE FUNCTION rapport.clean_text(name text, value text, max_characters integer, lines boolean DEFAULT false) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'profile_clean_text_sql';
+COMMENT ON FUNCTION rapport.clean_text(text, text, integer, boolean) IS
+'The text as it is stored: NFC, without white space at either end; line feeds only where lines are allowed. name is what errors call it. Errors: invalid_value (a control character, nothing visible), out_of_range (too long, counted in characters).';
+
+-- Reading what people send. The rules stand in C once; updates and imports share them.
+
+CREATE OR REPLACE FUNCTION rapport.profile_rules() RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+	RETURN pg_catalog.jsonb_build_object(
+		'minimum_age', rapport.setting_int('minimum_age'),
+		'attributes', (
+			SELECT coalesce(pg_catalog.jsonb_object_agg(a.code, CASE a.kind
+				WHEN 'choice' THEN pg_catalog.jsonb_build_object('id', a.attribute_id, 'options', (
+					SELECT coalesce(pg_catalog.jsonb_object_agg(o.code, o.option), '{}')
+					FROM rapport.attribute_option AS o
+					WHERE o.attribute_id = a.attribute_id))
+				ELSE pg_catalog.jsonb_build_object('id', a.attribute_id, 'slot', a.slot, 'minimum', a.minimum,
+												   'maximum', a.maximum, 'step', a.step)
+				END), '{}')
+			FROM rapport.attribute AS a));
+END;
+$$;
+COMMENT ON FUNCTION rapport.profile_rules() IS 'The catalogue of attributes and the minimum age, as read_profile() and read_preference() take them.';
+
+CREATE OR REPLACE FUNCTION rapport.read_profile(stored rapport.profile, body jsonb, rules jsonb,
+												OUT display_name text, OUT birth_date date, OUT about text, OUT traits smallint[],
+												OUT numbers smallint[], OUT tags text[], OUT embedding real[], OUT paused boolean,
+												OUT problems text[])
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'profile_read_profile';
+COMMENT ON FUNCTION rapport.read_profile(rapport.profile, jsonb, jsonb) IS
+'Applies a change to a stored profile (NULL: none yet): absent keys stay, null clears. problems holds up to 20 of "code: detail", NULL when all is well.';
+
+CREATE OR REPLACE FUNCTION rapport.read_preference(stored rapport.preference, body jsonb, rules jsonb,
+												   OUT enabled boolean, OUT accepts bigint[], OUT strengths smallint[],
+												   OUT number_min smallint[], OUT number_max smallint[], OUT number_unset boolean[],
+												   OUT age_min smallint, OUT age_max smallint, OUT max_distance_km integer,
+												   OUT problems text[])
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'profile_read_preference';
+COMMENT ON FUNCTION rapport.read_preference(rapport.preference, jsonb, jsonb) IS
+'Applies a change to a stored preference (NULL: none yet): absent keys stay, null clears. problems as in read_profile().';
+
+CREATE OR REPLACE FUNCTION rapport.read_place(latitude jsonb, longitude jsonb, metres integer,
+											  OUT cell_latitude double precision, OUT cell_longitude double precision)
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'profile_read_place';
+COMMENT ON FUNCTION rapport.read_place(jsonb, jsonb, integer) IS 'snap() of JSON numbers, or strings that are numbers; both NULL for anything else.';
+
+CREATE OR REPLACE FUNCTION rapport.read_date(value text) RETURNS date
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'profile_read_date';
+COMMENT ON FUNCTION rapport.read_date(text) IS 'The date of yyyy-mm-dd; NULL when it is none.';
+
+CREATE OR REPLACE FUNCTION rapport.fail_first(problems text[]) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+	PERFORM rapport.fail(pg_catalog.split_part(problems[1], ': ', 1),
+						 pg_catalog.substr(problems[1], pg_catalog.strpos(problems[1], ': ') + 2));
+END;
+$$;
+COMMENT ON FUNCTION rapport.fail_first(text[]) IS 'Raises the first of the problems of read_profile() or read_preference().';
+
+-- Showing what is stored. These are inlined into the query that uses them.
+
+CREATE OR REPLACE FUNCTION rapport.attributes_of(traits smallint[], numbers smallint[]) RETURNS TABLE (attributes jsonb)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT coalesce(jsonb_object_agg(a.code, coalesce(to_jsonb(o.code),
+													  to_jsonb(trim_scale(a.minimum + a.step * attributes_of.numbers[a.slot + 1])))), '{}')
+	FROM rapport.attribute AS a
+	LEFT JOIN rapport.attribute_option AS o ON o.attribute_id = a.attribute_id AND o.option = attributes_of.traits[a.attribute_id]
+	WHERE o.option IS NOT NULL OR attributes_of.numbers[a.slot + 1] IS NOT NULL;
+END;
+COMMENT ON FUNCTION rapport.attributes_of(smallint[], smallint[]) IS
+'One row: the attributes set in the arrays of a profile as {code: option code or number}. Use in FROM, there it is inlined.';
+
+CREATE OR REPLACE FUNCTION rapport.preferences_of(person_id bigint) RETURNS TABLE (mode text, preference jsonb)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT m.code, jsonb_build_object(
+		'enabled', p.enabled,
+		'accepts', (
+			SELECT coalesce(jsonb_object_agg(a.code, (
+				SELECT jsonb_agg(o.code ORDER BY o.option)
+				FROM (SELECT 0::smallint, NULL::text
+					  UNION ALL
+					  SELECT x.option, x.code FROM rapport.attribute_option AS x WHERE x.attribute_id = a.attribute_id) AS o (option, code)
+				WHERE (p.accepts[a.attribute_id] >> o.option) & 1 = 1)), '{}')
+			FROM rapport.attribute AS a
+			WHERE p.accepts[a.attribute_id] IS NOT NULL),
+		'ranges', (
+			SELECT coalesce(jsonb_object_agg(a.code,
+				jsonb_build_array(trim_scale(a.minimum + a.step * p.number_min[a.slot + 1]),
+								  trim_scale(a.minimum + a.step * p.number_max[a.slot + 1]))
+				|| CASE WHEN p.number_unset[a.slot + 1] THEN '[null]'::jsonb ELSE '[]'::jsonb END), '{}')
+			FROM rapport.attribute AS a
+			WHERE p.number_min[a.slot + 1] IS NOT NULL),
+		'strengths', (
+			SELECT coalesce(jsonb_object_agg(a.code, (ARRAY['two_way', 'one_way', 'soft'])[p.strengths[a.attribute_id]]), '{}')
+			FROM rapport.attribute AS a
+			WHERE p.strengths[a.attribute_id] BETWEEN 1 AND 3),
+		'age', CASE WHEN p.age_min IS NOT NULL OR p.age_max IS NOT NULL THEN jsonb_build_array(p.age_min, p.age_max) END,
+		'max_distance_km', p.max_distance_km)
+	FROM rapport.preference AS p
+	JOIN rapport.mode AS m ON m.mode = p.mode
+	WHERE p.person_id = preferences_of.person_id;
+END;
+COMMENT ON FUNCTION rapport.preferences_of(bigint) IS 'The preferences of a person, one row a mode, in the shape that set_preference() takes.';
+
+CREATE OR REPLACE FUNCTION rapport.missing_steps(person rapport.profile) RETURNS TABLE (step text)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT s.step
+	FROM (SELECT coalesce(r.step, d.step)
+		  FROM rapport.step_default AS d
+		  FULL JOIN rapport.required_step AS r ON r.step = d.step
+		  WHERE coalesce(r.required, d.required)) AS s (step)
+	WHERE NOT CASE s.step
+		WHEN 'display_name' THEN (missing_steps.person).display_name IS NOT NULL
+		WHEN 'birth_date' THEN (missing_steps.person).birth_date IS NOT NULL
+		WHEN 'place' THEN (missing_steps.person).place IS NOT NULL
+		WHEN 'preferences' THEN EXISTS (SELECT FROM rapport.preference AS p
+										WHERE p.person_id = (missing_steps.person).person_id AND p.enabled)
+		WHEN 'about' THEN (missing_steps.person).about IS NOT NULL
+		WHEN 'tags' THEN cardinality((missing_steps.person).tags) > 0
+		WHEN 'embedding' THEN (missing_steps.person).embedding IS NOT NULL
+		ELSE EXISTS (SELECT FROM rapport.attribute AS a
+					 WHERE 'attribute:' || a.code = s.step
+					 AND ((missing_steps.person).traits[a.attribute_id] > 0 OR (missing_steps.person).numbers[a.slot + 1] IS NOT NULL))
+		END IS TRUE;
+END;
+COMMENT ON FUNCTION rapport.missing_steps(rapport.profile) IS
+'The required steps that this profile lacks; no rows: complete. WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p)) is inlined.';
+
+-- Changes
+
+CREATE OR REPLACE FUNCTION rapport.people_changed(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	INSERT INTO rapport.activity AS a (person_id, active_on)
+	SELECT i, rapport.today()
+	FROM unnest(ids) AS i
+	ON CONFLICT ON CONSTRAINT activity_pkey DO UPDATE SET active_on = excluded.active_on
+	WHERE a.active_on < excluded.active_on;
+	PERFORM rapport.run_hooks('person_changed', ids);
+END;
+$$;
+COMMENT ON FUNCTION rapport.people_changed(bigint[]) IS 'Marks people active today and tells the other topics that they changed.';
+
+CREATE OR REPLACE FUNCTION rapport.mark_active(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	changed bigint[];
+BEGIN
+	WITH written AS (
+		INSERT INTO rapport.activity AS a (person_id, active_on)
+		SELECT i, rapport.today()
+		FROM unnest(ids) AS i
+		ON CONFLICT ON CONSTRAINT activity_pkey DO UPDATE SET active_on = excluded.active_on
+		WHERE a.active_on < excluded.active_on
+		RETURNING a.person_id)
+	SELECT pg_catalog.array_agg(w.person_id) INTO changed FROM written AS w;
+	IF changed IS NOT NULL THEN
+		PERFORM rapport.run_hooks('person_changed', changed);
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.mark_active(bigint[]) IS
+'Marks people active today, for writes of other topics; people_changed hooks run only for whom the day is new.';
+
+CREATE OR REPLACE FUNCTION rapport.my_profile(OUT person_id bigint, OUT display_name text, OUT birth_date date, OUT age integer,
+											  OUT about text, OUT attributes jsonb, OUT tags text[], OUT embedding real[],
+											  OUT latitude double precision, OUT longitude double precision,
+											  OUT place_at timestamp with time zone, OUT paused boolean, OUT preferences jsonb,
+											  OUT missing text[], OUT updated_at timestamp with time zone)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	mine rapport.profile;
+BEGIN
+	SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = me;
+	person_id := me;
+	display_name := mine.display_name;
+	birth_date := mine.birth_date;
+	age := rapport.person_age(mine.birth_date, rapport.today());
+	about := mine.about;
+	SELECT a.attributes INTO attributes FROM rapport.attributes_of(mine.traits, mine.numbers) AS a;
+	tags := coalesce(mine.tags, '{}');
+	embedding := mine.embedding;
+	latitude := rapport.place_latitude(mine.place);
+	longitude := rapport.place_longitude(mine.place);
+	place_at := mine.place_at;
+	paused := coalesce(mine.paused, false);
+	SELECT coalesce(jsonb_object_agg(p.mode, p.preference), '{}') INTO preferences FROM rapport.preferences_of(me) AS p;
+	SELECT coalesce(array_agg(s.step ORDER BY s.step COLLATE "C"), '{}') INTO missing FROM rapport.missing_steps(mine) AS s;
+	updated_at := mine.updated_at;
+END;
+$$;
+COMMENT ON FUNCTION rapport.my_profile() IS
+'Everything I have said: attributes as {code: option or number}, preferences as {mode: what set_preference takes}, latitude and longitude of my grid cell in degrees, and the required steps still missing (none: I can be a candidate). Errors: authentication_required.';
+GRANT EXECUTE ON FUNCTION rapport.my_profile() TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.update_profile(body jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	mine rapport.profile;
+	change record;
+BEGIN
+	IF update_profile.body IS NULL THEN
+		PERFORM rapport.fail('wrong_type', 'The body must be an object.');
+	END IF;
+	SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = me FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		INSERT INTO rapport.profile (person_id, created_at, updated_at)
+		VALUES (me, rapport.now(), rapport.now())
+		ON CONFLICT DO NOTHING;
+		SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = me FOR NO KEY UPDATE;
+	END IF;
+	SELECT r.* INTO change FROM rapport.read_profile(mine, update_profile.body, rapport.profile_rules()) AS r;
+	IF change.problems IS NOT NULL THEN
+		PERFORM rapport.fail_first(change.problems);
+	END IF;
+	UPDATE rapport.profile AS p
+	SET display_name = change.display_name,
+		birth_date = change.birth_date,
+		about = change.about,
+		traits = change.traits,
+		numbers = change.numbers,
+		tags = change.tags,
+		embedding = change.embedding,
+		paused = change.paused,
+		updated_at = rapport.now()
+	WHERE p.person_id = me;
+	PERFORM rapport.people_changed(ARRAY[me]);
+END;
+$$;
+COMMENT ON FUNCTION rapport.update_profile(jsonb) IS
+'Changes my profile; keys that are absent stay as they are, null clears. display_name (1 to 60 characters), birth_date (yyyy-mm-dd), about (up to 2000, may have lines), tags (up to 50 of 1 to 40 characters, stored in lower case, each once), attributes {code: option code, number or null}, embedding (1 to 32 numbers), paused (true: nobody discovers me). Texts are stored in NFC without white space at the ends. Errors: unknown_field, wrong_type, invalid_value, out_of_range, unknown_attribute, unknown_option, under_age.';
+GRANT EXECUTE ON FUNCTION rapport.update_profile(jsonb) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.set_place(latitude double precision, longitude double precision) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	cell record;
+BEGIN
+	IF set_place.latitude IS NULL OR set_place.longitude IS NULL THEN
+		PERFORM rapport.fail('missing_field', 'A place needs latitude and longitude.');
+	END IF;
+	SELECT s.* INTO cell FROM rapport.snap(set_place.latitude, set_place.longitude, rapport.setting_int('grid_metres')) AS s;
+	IF cell.cell_latitude IS NULL THEN
+		PERFORM rapport.fail('out_of_range', 'The latitude lies between -90 and 90 degrees, the longitude between -180 and 180.');
+	END IF;
+	INSERT INTO rapport.profile AS p (person_id, place, place_at, created_at, updated_at)
+	VALUES (me, rapport.make_place(cell.cell_latitude, cell.cell_longitude), rapport.now(), rapport.now(), rapport.now())
+	ON CONFLICT ON CONSTRAINT profile_pkey DO UPDATE
+	SET place = excluded.place, place_at = excluded.place_at, updated_at = excluded.updated_at;
+	PERFORM rapport.people_changed(ARRAY[me]);
+END;
+$$;
+COMMENT ON FUNCTION rapport.set_place(double precision, double precision) IS
+'Says where I am, in degrees (WGS 84). Only the centre of the grid cell around it is kept (about 1 km; the setting grid_metres). Errors: missing_field, out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.set_place(double precision, double precision) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.set_preference(mode text, body jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	wanted smallint;
+	mine rapport.preference;
+	change record;
+BEGIN
+	SELECT m.mode INTO wanted FROM rapport.mode AS m WHERE m.code = set_preference.mode;
+	IF NOT FOUND THEN
+		PERFORM rapport.fail('unknown_mode', format('The modes are %s.', (SELECT string_agg(m.code, ', ' ORDER BY m.mode) FROM rapport.mode AS m)));
+	END IF;
+	IF set_preference.body IS NULL THEN
+		PERFORM rapport.fail('wrong_type', 'The body must be an object.');
+	END IF;
+	SELECT p.* INTO mine FROM rapport.preference AS p WHERE p.person_id = me AND p.mode = wanted FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		INSERT INTO rapport.preference (person_id, mode, updated_at)
+		VALUES (me, wanted, rapport.now())
+		ON CONFLICT DO NOTHING;
+		SELECT p.* INTO mine FROM rapport.preference AS p WHERE p.person_id = me AND p.mode = wanted FOR NO KEY UPDATE;
+	END IF;
+	SELECT r.* INTO change FROM rapport.read_preference(mine, set_preference.body, rapport.profile_rules()) AS r;
+	IF change.problems IS NOT NULL THEN
+		PERFORM rapport.fail_first(change.problems);
+	END IF;
+	UPDATE rapport.preference AS p
+	SET enabled = change.enabled,
+		accepts = change.accepts,
+		strengths = change.strengths,
+		number_min = change.number_min,
+		number_max = change.number_max,
+		number_unset = change.number_unset,
+		age_min = change.age_min,
+		age_max = change.age_max,
+		max_distance_km = change.max_distance_km,
+		updated_at = rapport.now()
+	WHERE p.person_id = me
+	AND p.mode = wanted;
+	PERFORM rapport.people_changed(ARRAY[me]);
+END;
+$$;
+COMMENT ON FUNCTION rapport.set_preference(text, jsonb) IS
+'Says whom I accept in a mode (date, friends ...); keys that are absent stay as they are, null clears. enabled (false: I take no part), accepts {attribute: [option codes, null for no answer]}, ranges {number: [lowest, highest], null for an open end, and null as a third to accept no answer}, strengths {attribute: two_way (limits whom I see and who sees me), one_way (only whom I see) or soft (only the score)}, age [lowest, highest] in years, max_distance_km (null: everywhere). Errors: unknown_mode, unknown_field, unknown_attribute, unknown_option, wrong_type, invalid_value, out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.set_preference(text, jsonb) TO rapport_user;
+
+-- The catalogue
+
+CREATE OR REPLACE FUNCTION rapport.attributes(locale text DEFAULT NULL)
+RETURNS TABLE (code text, label text, kind text, strength text, options jsonb, minimum numeric, maximum numeric, step numeric)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	RETURN QUERY
+	WITH best AS (
+		SELECT DISTINCT ON (l.attribute_id, l.option) l.attribute_id, l.option, l.label
+		FROM rapport.attribute_label AS l
+		WHERE l.locale = 'en' OR lower(attributes.locale) = lower(l.locale) OR lower(attributes.locale) LIKE lower(l.locale) || '-%'
+		ORDER BY l.attribute_id, l.option,
+				 (lower(attributes.locale) = lower(l.locale) OR lower(attributes.locale) LIKE lower(l.locale) || '-%') IS TRUE DESC,
+				 length(l.locale) DESC)
+	SELECT a.code,
+		   coalesce(b.label, a.code),
+		   a.kind,
+		   a.strength,
+		   (SELECT jsonb_agg(jsonb_build_object('code', o.code, 'label', coalesce(ob.label, o.code)) ORDER BY o.option)
+			FROM rapport.attribute_option AS o
+			LEFT JOIN best AS ob ON ob.attribute_id = o.attribute_id AND ob.option = o.option
+			WHERE o.attribute_id = a.attribute_id),
+		   a.minimum, a.maximum, a.step
+	FROM rapport.attribute AS a
+	LEFT JOIN best AS b ON b.attribute_id = a.attribute_id AND b.option = 0
+	ORDER BY a.attribute_id;
+END;
+$$;
+COMMENT ON FUNCTION rapport.attributes(text) IS
+'What people can say about themselves: choices with their options, numbers with their range, each with its label in the locale (de-AT falls back to de, then en, then the code).';
+GRANT EXECUTE ON FUNCTION rapport.attributes(text) TO rapport_anon;
+
+CREATE OR REPLACE FUNCTION rapport.check_code(code text) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+	IF check_code.code IS NULL OR check_code.code !~ '^[a-z][a-z0-9_]{0,39}$' THEN
+		PERFORM rapport.fail('invalid_value', 'A code is 1 to 40 lower-case letters, digits and underscores, a letter first.');
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.check_code(text) IS 'Raises invalid_value unless the text can be the code of an attribute or mode.';
+
+CREATE OR REPLACE FUNCTION rapport.define_mode(code text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	next integer;
+BEGIN
+	PERFORM rapport.check_code(define_mode.code);
+	LOCK TABLE rapport.mode IN SHARE ROW EXCLUSIVE MODE;
+	IF EXISTS (SELECT FROM rapport.mode AS m WHERE m.code = define_mode.code) THEN
+		PERFORM rapport.fail('conflict', format('There is a mode %I already.', define_mode.code));
+	END IF;
+	SELECT greatest(max(m.mode) + 1, 32) INTO next FROM rapport.mode AS m;
+	IF next > 255 THEN
+		PERFORM rapport.fail('out_of_range', 'There is room for 224 modes of your own.');
+	END IF;
+	INSERT INTO rapport.mode (mode, code) VALUES (next, define_mode.code);
+END;
+$$;
+COMMENT ON FUNCTION rapport.define_mode(text) IS
+'Adds a mode, such as flatmates, with preferences and candidates of its own. For operators. Errors: invalid_value, conflict, out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.define_mode(text) TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.define_option(attribute text, option text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	known rapport.attribute;
+	next integer;
+BEGIN
+	IF define_option.option IS NULL OR define_option.option !~ '^[a-z0-9][a-z0-9_]{0,39}$' THEN
+		PERFORM rapport.fail('invalid_value', 'The code of an option is 1 to 40 lower-case letters, digits and underscores.');
+	END IF;
+	SELECT a.* INTO known FROM rapport.attribute AS a WHERE a.code = define_option.attribute FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		PERFORM rapport.fail('unknown_attribute', format('%L is not an attribute.', define_option.attribute));
+	END IF;
+	IF known.kind <> 'choice' THEN
+		PERFORM rapport.fail('wrong_type', format('%I is a number and has no options.', known.code));
+	END IF;
+	IF EXISTS (SELECT FROM rapport.attribute_option AS o WHERE o.attribute_id = known.attribute_id AND o.code = define_option.option) THEN
+		PERFORM rapport.fail('conflict', format('%I has the option %I already.', known.code, define_option.option));
+	END IF;
+	SELECT coalesce(max(o.option), 0) + 1 INTO next FROM rapport.attribute_option AS o WHERE o.attribute_id = known.attribute_id;
+	IF next >= 8 * known.lanes THEN
+		PERFORM rapport.fail('out_of_range', format('%I has room for %s options; more lanes can be given when an attribute is defined.',
+													known.code, 8 * known.lanes - 1));
+	END IF;
+	INSERT INTO rapport.attribute_option (attribute_id, option, code) VALUES (known.attribute_id, next, define_option.option);
+END;
+$$;
+COMMENT ON FUNCTION rapport.define_option(text, text) IS
+'Adds an option to a choice attribute. Preferences that list the options they accept do not accept the new one until they say so. For operators. Errors: unknown_attribute, wrong_type, invalid_value, conflict, out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.define_option(text, text) TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.define_attribute(code text, kind text, options text[] DEFAULT NULL,
+													minimum numeric DEFAULT NULL, maximum numeric DEFAULT NULL, step numeric DEFAULT NULL,
+													strength text DEFAULT NULL, weight real DEFAULT NULL, lanes integer DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	next_id integer;
+	next_lane integer;
+	next_slot integer;
+	wanted_lanes integer;
+	new_option text;
+BEGIN
+	PERFORM rapport.check_code(define_attribute.code);
+	IF define_attribute.kind IS NULL OR define_attribute.kind NOT IN ('choice', 'number') THEN
+		PERFORM rapport.fail('invalid_value', 'The kind of an attribute is choice or number.');
+	END IF;
+	IF define_attribute.strength NOT IN ('two_way', 'one_way', 'soft') THEN
+		PERFORM rapport.fail('invalid_value', 'A strength is two_way, one_way or soft.');
+	END IF;
+	IF NOT (coalesce(define_attribute.weight, 1) BETWEEN 0 AND 100) THEN
+		PERFORM rapport.fail('out_of_range', 'A weight lies between 0 and 100.');
+	END IF;
+	LOCK TABLE rapport.attribute IN SHARE ROW EXCLUSIVE MODE;
+	IF EXISTS (SELECT FROM rapport.attribute AS a WHERE a.code = define_attribute.code) THEN
+		PERFORM rapport.fail('conflict', format('There is an attribute %I already.', define_attribute.code));
+	END IF;
+	SELECT coalesce(max(a.attribute_id), 0) + 1, coalesce(max(a.lane + a.lanes), 0), coalesce(max(a.slot) + 1, 0)
+	INTO next_id, next_lane, next_slot
+	FROM rapport.attribute AS a;
+
+	IF define_attribute.kind = 'choice' THEN
+		IF num_nonnulls(define_attribute.minimum, define_attribute.maximum, define_attribute.step) > 0 THEN
+			PERFORM rapport.fail('invalid_value', 'minimum, maximum and step belong to numbers.');
+		END IF;
+		IF coalesce(cardinality(define_attribute.options), 0) NOT BETWEEN 1 AND 63 OR array_ndims(define_attribute.options) <> 1 THEN
+			PERFORM rapport.fail('out_of_range', 'A choice has 1 to 63 options.');
+		END IF;
+		wanted_lanes := coalesce(define_attribute.lanes, cardinality(define_attribute.options) / 8 + 1);
+		IF wanted_lanes NOT BETWEEN 1 AND 8 OR cardinality(define_attribute.options) >= 8 * wanted_lanes THEN
+			PERFORM rapport.fail('out_of_range', 'A lane holds 7 options, eight lanes hold 63.');
+		END IF;
+		IF next_lane + wanted_lanes > 32 THEN
+			PERFORM rapport.fail('out_of_range', format('Of 32 lanes %s are free.', 32 - next_lane));
+		END IF;
+		INSERT INTO rapport.attribute (attribute_id, code, kind, strength, weight, lane, lanes)
+		VALUES (next_id, define_attribute.code, 'choice', coalesce(define_attribute.strength, 'two_way'),
+				coalesce(define_attribute.weight, 1), next_lane, wanted_lanes);
+		FOREACH new_option IN ARRAY define_attribute.options
+		LOOP
+			PERFORM rapport.define_option(define_attribute.code, new_option);
+		END LOOP;
+	ELSE
+		IF define_attribute.options IS NOT NULL OR define_attribute.lanes IS NOT NULL THEN
+			PERFORM rapport.fail('invalid_value', 'options and lanes belong to choices.');
+		END IF;
+		IF num_nonnulls(define_attribute.minimum, define_attribute.maximum) < 2 THEN
+			PERFORM rapport.fail('missing_field', 'A number needs a minimum and a maximum.');
+		END IF;
+		IF NOT (define_attribute.minimum BETWEEN -1e15 AND 1e15 AND define_attribute.maximum BETWEEN -1e15 AND 1e15
+				AND define_attribute.minimum < define_attribute.maximum
+				AND coalesce(define_attribute.step, 1) > 0 AND coalesce(define_attribute.step, 1) < 1e15) THEN
+			PERFORM rapport.fail('out_of_range', 'The minimum must lie below the maximum, and the step above 0.');
+		END IF;
+		IF (define_attribute.maximum - define_attribute.minimum) / coalesce(define_attribute.step, 1) NOT BETWEEN 1 AND 32000 THEN
+			PERFORM rapport.fail('out_of_range', 'A range has at most 32000 steps.');
+		END IF;
+		IF next_slot > 3 THEN
+			PERFORM rapport.fail('out_of_range', 'There is room for 4 numbers.');
+		END IF;
+		INSERT INTO rapport.attribute (attribute_id, code, kind, strength, weight, slot, minimum, maximum, step)
+		VALUES (next_id, define_attribute.code, 'number', coalesce(define_attribute.strength, 'two_way'),
+				coalesce(define_attribute.weight, 1), next_slot, define_attribute.minimum, define_attribute.maximum,
+				coalesce(define_attribute.step, 1));
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.define_attribute(text, text, text[], numeric, numeric, numeric, text, real, integer) IS
+'Adds an attribute: a choice with options (7 a lane of 32; give more lanes to leave room), or a number with minimum, maximum and step (1; at most 4 numbers). strength is what preferences on it do by default: two_way, one_way or soft; weight counts where it is soft. Define the most selective choice first: the index clusters by the first. For operators. Errors: invalid_value, missing_field, out_of_range, conflict.';
+GRANT EXECUTE ON FUNCTION rapport.define_attribute(text, text, text[], numeric, numeric, numeric, text, real, integer) TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.define_label(attribute text, option text, locale text, label text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	known smallint;
+	number smallint := 0;
+BEGIN
+	SELECT a.attribute_id INTO known FROM rapport.attribute AS a WHERE a.code = define_label.attribute;
+	IF NOT FOUND THEN
+		PERFORM rapport.fail('unknown_attribute', format('%L is not an attribute.', define_label.attribute));
+	END IF;
+	IF define_label.option IS NOT NULL THEN
+		SELECT o.option INTO number FROM rapport.attribute_option AS o WHERE o.attribute_id = known AND o.code = define_label.option;
+		IF NOT FOUND THEN
+			PERFORM rapport.fail('unknown_option', format('%L is not an option of %I.', define_label.option, define_label.attribute));
+		END IF;
+	END IF;
+	IF define_label.locale IS NULL OR define_label.locale !~ '^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$' THEN
+		PERFORM rapport.fail('invalid_value', 'A locale is a language, or a language and more: de, pt-BR.');
+	END IF;
+	IF define_label.label IS NULL THEN
+		DELETE FROM rapport.attribute_label AS l
+		WHERE l.attribute_id = known AND l.option = number AND l.locale = define_label.locale;
+		RETURN;
+	END IF;
+	INSERT INTO rapport.attribute_label (attribute_id, option, locale, label)
+	VALUES (known, number, define_label.locale, rapport.clean_text('label', define_label.label, 80))
+	ON CONFLICT ON CONSTRAINT attribute_label_pkey DO UPDATE SET label = excluded.label;
+END;
+$$;
+COMMENT ON FUNCTION rapport.define_label(text, text, text, text) IS
+'Names an option, or with option NULL the attribute itself, in a locale; label NULL takes the name away. For operators. Errors: unknown_attribute, unknown_option, invalid_value, out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.define_label(text, text, text, text) TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.require_step(step text, required boolean DEFAULT true) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM rapport.step_default AS d WHERE d.step = require_step.step)
+		AND NOT EXISTS (SELECT FROM rapport.attribute AS a WHERE 'attribute:' || a.code = require_step.step) THEN
+		PERFORM rapport.fail('invalid_value', format('The steps are %s and attribute:<code>.',
+													 (SELECT string_agg(d.step, ', ' ORDER BY d.step COLLATE "C") FROM rapport.step_default AS d)));
+	END IF;
+	IF require_step.required IS NULL THEN
+		DELETE FROM rapport.required_step AS r WHERE r.step = require_step.step;
+		RETURN;
+	END IF;
+	INSERT INTO rapport.required_step (step, required)
+	VALUES (require_step.step, require_step.required)
+	ON CONFLICT ON CONSTRAINT required_step_pkey DO UPDATE SET required = excluded.required;
+END;
+$$;
+COMMENT ON FUNCTION rapport.require_step(text, boolean) IS
+'Makes a step (display_name, about, attribute:gender ...) required before a person is a candidate, or not; NULL brings the default back. People already there are judged when they change, or at once by CALL rapport.refresh_people(). For operators. Errors: invalid_value.';
+GRANT EXECUTE ON FUNCTION rapport.require_step(text, boolean) TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.refresh_people_after(after bigint, batch integer DEFAULT 10000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	ids bigint[];
+BEGIN
+	SELECT array_agg(p.person_id ORDER BY p.person_id) INTO ids
+	FROM (SELECT x.person_id FROM rapport.profile AS x WHERE x.person_id > refresh_people_after.after
+		  ORDER BY x.person_id LIMIT refresh_people_after.batch) AS p;
+	IF ids IS NOT NULL THEN
+		PERFORM rapport.run_hooks('person_changed', ids);
+	END IF;
+	RETURN ids[cardinality(ids)];
+END;
+$$;
+COMMENT ON FUNCTION rapport.refresh_people_after(bigint, integer) IS
+'Runs the person_changed hooks for the next people with ids above after; the last id, NULL when there are no more.';
+GRANT EXECUTE ON FUNCTION rapport.refresh_people_after(bigint, integer) TO rapport_service;
+
+CREATE OR REPLACE PROCEDURE rapport.refresh_people()
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	after bigint := 0;
+BEGIN
+	LOOP
+		after := rapport.refresh_people_after(after);
+		EXIT WHEN after IS NULL;
+		COMMIT;
+	END LOOP;
+END;
+$$;
+COMMENT ON PROCEDURE rapport.refresh_people() IS
+'Derives anew what other topics derive from people (who is a candidate), after a change of required steps or settings. Commits every 10,000 people; not inside a transaction.';
+GRANT EXECUTE ON PROCEDURE rapport.refresh_people() TO rapport_service;

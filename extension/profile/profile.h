@@ -1,0 +1,30 @@
+/* The profile topic: what people say about themselves, what they accept, where they are. */
+#ifndef PROFILE_H
+#define PROFILE_H
+
+/* What profile_clean_text() found. */
+typedef enum ProfileText
+{
+	PROFILE_TEXT_OK,
+	PROFILE_TEXT_BLANK,			/* nothing visible in it */
+	PROFILE_TEXT_CONTROL,		/* a control character */
+	PROFILE_TEXT_LONG			/* more characters than allowed */
+} ProfileText;
+
+/*
+ * Brings UTF-8 text into the form that is stored: NFC, without white space at
+ * either end and, where lines are allowed, with line feeds only. Control
+ * characters are refused, characters are counted after normalisation. *clean
+ * is a palloc'd text, set only with PROFILE_TEXT_OK.
+ */
+extern ProfileText profile_clean_text(const char *bytes, int size, int max_characters,
+									  bool lines, text **clean);
+
+/*
+ * The centre of the grid cell of a position in degrees; metres is the height
+ * of a cell and about its width. False when there is no such position.
+ */
+extern bool profile_snap(double latitude, double longitude, int metres,
+						 double *cell_latitude, double *cell_longitude);
+
+#endif
