@@ -12,7 +12,7 @@ INSERT INTO rapport.error_code (code, status, title, hint) VALUES
 
 INSERT INTO rapport.setting_default (name, type, value, minimum, maximum, description) VALUES
 	('access_token_seconds', 'integer', '900', 30, 86400, 'Seconds for which an access token is accepted.'),
-	('session_days', 'integer', '90', 1, 3650, 'Days after its last refresh when a session ends.'),
+	('session_days', 'integer', '90', 1, 3650, 'Days of 24 hours after its last refresh when a session ends.'),
 	('sessions_max', 'integer', '50', 1, 1000, 'Sessions a person can have; one more ends the one that was refreshed longest ago.'),
 	('refresh_reuse_seconds', 'integer', '10', 0, 600, 'Seconds for which the previous refresh token is accepted any number of times; later it is accepted once.'),
 	('password_min_length', 'integer', '8', 1, 128, 'Characters a password has at least.'),
@@ -107,7 +107,7 @@ CREATE OR REPLACE FUNCTION rapport.act_as(person_id bigint, is_local boolean DEF
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'account_act_as';
 COMMENT ON FUNCTION rapport.act_as(bigint, boolean) IS
-'For psql, tests and back ends of one''s own: act as a person, with that person''s role, until the session ends or, with is_local, the transaction. NULL ends it. Only where the session''s user is a superuser or a member of rapport_service; with a pool use is_local, DISCARD ALL does not end it. Errors: not_found, suspended, 42501.';
+'For psql, tests and back ends of one''s own: act as a person, with that person''s role, until the session ends or, with is_local, the transaction. NULL ends it. Only where the session''s user is a superuser or a member of rapport_service. DISCARD ALL ends it too. Errors: not_found, suspended, 42501.';
 GRANT EXECUTE ON FUNCTION rapport.act_as(bigint, boolean) TO rapport_anon;
 
 CREATE OR REPLACE FUNCTION rapport.act_as_external(external_id text, is_local boolean DEFAULT false) RETURNS void
@@ -298,7 +298,7 @@ BEGIN
 		OR o.expires_at <= rapport.now());
 	INSERT INTO rapport.session (person_id, session_id, created_at, refreshed_at, expires_at, rotated_at, refresh_key, user_agent)
 	VALUES (open_session.person_id, fresh, rapport.now(), rapport.now(),
-			rapport.now() + pg_catalog.make_interval(days => rapport.setting_int('session_days')),
+			rapport.now() + pg_catalog.make_interval(hours => 24 * rapport.setting_int('session_days')),
 			rapport.now(), rapport.random_bytes(32), pg_catalog."left"(open_session.user_agent, 200));
 	RETURN fresh;
 END;
@@ -470,7 +470,7 @@ BEGIN
 	END IF;
 	IF rapport.argon2_outdated(known.password_hash, rapport.setting_int('password_ops'), rapport.setting_int('password_memory')) THEN
 		UPDATE rapport.credential AS c
-		SET password_hash = rapport.argon2_hash(normalize(sign_in.password, 'NFC'), rapport.setting_int('password_ops'),
+		SET password_hash = rapport.argon2_hash(pg_catalog.normalize(sign_in.password, 'NFC'), rapport.setting_int('password_ops'),
 												rapport.setting_int('password_memory'))
 		WHERE c.person_id = known.person_id;
 	END IF;
@@ -520,7 +520,7 @@ BEGIN
 			reuse_count = 0,
 			rotated_at = rapport.now(),
 			refreshed_at = rapport.now(),
-			expires_at = rapport.now() + make_interval(days => rapport.setting_int('session_days'))
+			expires_at = rapport.now() + make_interval(hours => 24 * rapport.setting_int('session_days'))
 		WHERE s.person_id = known.person_id
 		AND s.session_id = known.session_id;
 	ELSIF claim.counter = known.refresh_counter - 1

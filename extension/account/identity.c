@@ -113,7 +113,11 @@ assign_verified_role(const char *value, void *extra)
 void
 account_init(void)
 {
-	const int	flags = GUC_NO_RESET_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE;
+	/*
+	 * RESET ALL may clear them: it makes nobody of a person, and DISCARD ALL
+	 * between two users of a pooled connection must.
+	 */
+	const int	flags = GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE;
 
 	if (sodium_init() < 0)
 		elog(ERROR, "could not initialise libsodium");

@@ -57,7 +57,7 @@ BEGIN ATOMIC
 	CROSS JOIN LATERAL unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]), p.proargnames, p.proargmodes)
 		WITH ORDINALITY AS a (type, name, mode, n)
 	WHERE p.oid = route_arguments.call
-	AND coalesce(a.mode, 'i') = 'i';
+	AND coalesce(a.mode, 'i') IN ('i', 'b');
 END;
 COMMENT ON FUNCTION rapport.route_arguments(text, text, oid) IS
 'The arguments of a route''s function in order, and where a request carries each: path, query, body (a member of the JSON object) or whole (the JSON object itself).';
@@ -70,7 +70,7 @@ BEGIN ATOMIC
 	FROM pg_proc AS p
 	CROSS JOIN LATERAL unnest(p.proallargtypes, p.proargnames, p.proargmodes) WITH ORDINALITY AS a (type, name, mode, n)
 	WHERE p.oid = route_columns.call
-	AND a.mode IN ('o', 't');
+	AND a.mode IN ('o', 't', 'b');
 END;
 COMMENT ON FUNCTION rapport.route_columns(oid) IS
 'The result columns of a route''s function: OUT arguments or the columns of RETURNS TABLE; none for void and scalars.';
