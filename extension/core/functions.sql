@@ -235,9 +235,12 @@ CREATE OR REPLACE FUNCTION rapport.replay(key text, request text) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
-	me bigint := coalesce(nullif(current_setting('rapport.person', true), ''), '0')::bigint;
+	me bigint := nullif(current_setting('rapport.person', true), '')::bigint;
 	stored rapport.idempotency;
 BEGIN
+	IF me IS NULL OR me = 0 THEN
+		PERFORM rapport.fail('authentication_required');
+	END IF;
 	IF replay.key IS NULL OR replay.key !~ '^[\x21-\x7e]{1,200}$' THEN
 		PERFORM rapport.fail('invalid_value', 'An idempotency key is 1 to 200 visible ASCII characters.');
 	END IF;
@@ -261,8 +264,11 @@ CREATE OR REPLACE FUNCTION rapport.remember(key text, request text, body text) R
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
-	me bigint := coalesce(nullif(current_setting('rapport.person', true), ''), '0')::bigint;
+	me bigint := nullif(current_setting('rapport.person', true), '')::bigint;
 BEGIN
+	IF me IS NULL OR me = 0 THEN
+		PERFORM rapport.fail('authentication_required');
+	END IF;
 	INSERT INTO rapport.idempotency (person_id, key, request_hash, body, created_at)
 	VALUES (me, remember.key, sha256(convert_to(remember.request, 'UTF8')), remember.body, rapport.now());
 	RETURN coalesce(remember.body, '');
