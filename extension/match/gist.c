@@ -1,0 +1,449 @@
+/*
+ * The GiST operator class match_key_ops. Leaves hold keys, inner tuples bounds;
+ * both are values of type match_key and tell themselves apart, so nothing is
+ * compressed or fetched.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/gist.h"
+#include "access/stratnum.h"
+#include "fmgr.h"
+#include "utils/sortsupport.h"
+
+#include "match/score.h"
+#include "match/value.h"
+
+PG_FUNCTION_INFO_V1(match_gist_consistent);
+PG_FUNCTION_INFO_V1(match_gist_distance);
+PG_FUNCTION_INFO_V1(match_gist_union);
+PG_FUNCTION_INFO_V1(match_gist_penalty);
+PG_FUNCTION_INFO_V1(match_gist_picksplit);
+PG_FUNCTION_INFO_V1(match_gist_same);
+PG_FUNCTION_INFO_V1(match_gist_sortsupport);
+
+/* Bits of a coordinate that the Hilbert curve goes by. */
+#define CURVE_BITS 21
+/* A split by place leaves at least this part of the tuples on each side. */
+#define LEAST_SHARE 4
+
+Datum
+match_gist_consistent(PG_FUNCTION_ARGS)
+{
+	GISTENTRY  *entry = (GISTENTRY *) PG_GETARG_POINTER(0);
+	const MatchQuery *query = PG_GETARG_MATCH_QUERY(1);
+	bool	   *recheck = (bool *) PG_GETARG_POINTER(4);
+	const void *key = match_flat(entry->key);
+
+	*recheck = false;
+	if (match_is_leaf(key))
+		PG_RETURN_BOOL(match_leaf_accepts(key, query));
+	PG_RETURN_BOOL(match_bounds_accept(key, query));
+}
+
+Datum
+match_gist_distance(PG_FUNCTION_ARGS)
+{
+	GISTENTRY  *entry = (GISTENTRY *) PG_GETARG_POINTER(0);
+	const MatchQuery *query = PG_GETARG_MATCH_QUERY(1);
+	bool	   *recheck = (bool *) PG_GETARG_POINTER(4);
+	const void *key = match_flat(entry->key);
+
+	*recheck = false;
+	if (match_is_leaf(key))
+		PG_RETURN_FLOAT8(match_leaf_cost(key, query));
+	PG_RETURN_FLOAT8(match_bounds_cost(key, query));
+}
+
+/*
+ * Bounds
+ */
+
+static void
+bounds_of_leaf(const MatchKey *key, MatchBounds *bounds)
+{
+	memset(bounds, 0, sizeof(*bounds));
+	match_set_size(bounds, sizeof(*bounds));
+	bounds->head = MATCH_BOUNDS_1;
+	bounds->mode_min = bounds->mode_max = key->mode;
+	memcpy(bounds->low, key->at, sizeof(bounds->low));
+	memcpy(bounds->high, key->at, sizeof(bounds->high));
+	bounds->reach = key->reach;
+	bounds->born_min = key->born;
+	bounds->born_max = key->born == MATCH_BORN_UNSET ? 0 : key->born;
+	bounds->active = key->active;
+	bounds->age_min = key->age_min;
+	bounds->age_max = key->age_max;
+	bounds->desirability = key->desirability;
+	bounds->selectivity = key->selectivity;
+	bounds->price = key->price;
+	bounds->quality = key->quality;
+	for (int i = 0; i < MATCH_NUMBERS; i++)
+	{
+		bool		unset = key->numbers[i] == MATCH_NUMBER_UNSET;
+
+		bounds->number_min[i] = unset ? PG_INT16_MAX : key->numbers[i];
+		bounds->number_max[i] = unset ? PG_INT16_MIN : key->numbers[i];
+	}
+	memcpy(bounds->traits, key->traits, MATCH_BOUND_LANES);
+	memcpy(bounds->wants, key->wants, MATCH_BOUND_LANES);
+}
+
+static void
+bounds_of(const void *value, MatchBounds *bounds)
+{
+	if (match_is_leaf(value))
+		bounds_of_leaf(value, bounds);
+	else
+		memcpy(bounds, value, sizeof(*bounds));
+}
+
+static void
+bounds_add(MatchBounds *a, const MatchBounds *b)
+{
+	a->mode_min = Min(a->mode_min, b->mode_min);
+	a->mode_max = Max(a->mode_max, b->mode_max);
+	for (int i = 0; i < 3; i++)
+	{
+		a->low[i] = Min(a->low[i], b->low[i]);
+		a->high[i] = Max(a->high[i], b->high[i]);
+	}
+	a->reach = Max(a->reach, b->reach);
+	a->born_min = Min(a->born_min, b->born_min);
+	a->born_max = Max(a->born_max, b->born_max);
+	a->active = Max(a->active, b->active);
+	a->age_min = Min(a->age_min, b->age_min);
+	a->age_max = Max(a->age_max, b->age_max);
+	a->desirability = Max(a->desirability, b->desirability);
+	a->selectivity = Max(a->selectivity, b->selectivity);
+	a->price = Min(a->price, b->price);
+	a->quality = Max(a->quality, b->quality);
+	for (int i = 0; i < MATCH_NUMBERS; i++)
+	{
+		a->number_min[i] = Min(a->number_min[i], b->number_min[i]);
+		a->number_max[i] = Max(a->number_max[i], b->number_max[i]);
+	}
+	for (int i = 0; i < MATCH_BOUND_LANES; i++)
+	{
+		a->traits[i] |= b->traits[i];
+		a->wants[i] |= b->wants[i];
+	}
+}
+
+Datum
+match_gist_union(PG_FUNCTION_ARGS)
+{
+	GistEntryVector *entries = (GistEntryVector *) PG_GETARG_POINTER(0);
+	int		   *size = (int *) PG_GETARG_POINTER(1);
+	MatchBounds *all = palloc(sizeof(MatchBounds));
+	MatchBounds one;
+
+	bounds_of(match_flat(entries->vector[0].key), all);
+	for (int i = 1; i < entries->n; i++)
+	{
+		bounds_of(match_flat(entries->vector[i].key), &one);
+		bounds_add(all, &one);
+	}
+	*size = sizeof(MatchBounds);
+	PG_RETURN_POINTER(all);
+}
+
+Datum
+match_gist_same(PG_FUNCTION_ARGS)
+{
+	const MatchKey *a = PG_GETARG_MATCH_KEY(0);
+	const MatchKey *b = PG_GETARG_MATCH_KEY(1);
+	bool	   *same = (bool *) PG_GETARG_POINTER(2);
+
+	*same = match_size(a) == match_size(b) && memcmp(a, b, match_size(a)) == 0;
+	PG_RETURN_POINTER(same);
+}
+
+static int
+bits_outside(const uint8 *a, const uint8 *b, int n)
+{
+	int			count = 0;
+
+	for (int i = 0; i < n; i++)
+		count += __builtin_popcount(a[i] & ~b[i]);
+	return count;
+}
+
+/*
+ * What taking in a key costs: first of all other people than those already
+ * there by mode and by the clustering lane, then a larger box.
+ */
+Datum
+match_gist_penalty(PG_FUNCTION_ARGS)
+{
+	GISTENTRY  *original = (GISTENTRY *) PG_GETARG_POINTER(0);
+	GISTENTRY  *new = (GISTENTRY *) PG_GETARG_POINTER(1);
+	float	   *penalty = (float *) PG_GETARG_POINTER(2);
+	MatchBounds a;
+	MatchBounds b;
+	double		growth = 0;
+	double		edges = 0;
+	int			modes;
+	int			apart;
+
+	bounds_of(match_flat(original->key), &a);
+	bounds_of(match_flat(new->key), &b);
+	modes = Max(a.mode_max, b.mode_max) - Min(a.mode_min, b.mode_min);
+	apart = bits_outside(b.traits, a.traits, 1) + bits_outside(b.wants, a.wants, 1);
+	for (int i = 0; i < 3; i++)
+	{
+		growth += (double) Max((int64) a.low[i] - b.low[i], 0) + Max((int64) b.high[i] - a.high[i], 0);
+		edges += (double) ((int64) a.high[i] - a.low[i]);
+	}
+	*penalty = 1000.0 * modes + 50.0 * apart +
+		5.0 * (bits_outside(a.traits, b.traits, 1) + bits_outside(a.wants, b.wants, 1)) +
+		(growth + 0.001 * edges) / MATCH_UNIT;
+	PG_RETURN_POINTER(penalty);
+}
+
+/*
+ * The order of the leaves: mode, the clustering lane, the Hilbert curve, then
+ * the other lanes that bounds keep, then the id.
+ */
+
+/* How far along a Hilbert curve through the cube around the earth a place is. */
+static uint64
+curve_position(const int32 *at)
+{
+	uint32		x[3];
+	uint32		t;
+	uint64		position = 0;
+
+	/* Skilling, "Programming the Hilbert curve", AIP 707, 2004. */
+	for (int i = 0; i < 3; i++)
+	{
+		int64		shifted = ((int64) at[i] + MATCH_UNIT) >> (31 - CURVE_BITS);
+
+		x[i] = (uint32) Min(Max(shifted, 0), (1 << CURVE_BITS) - 1);
+	}
+	for (uint32 q = 1U << (CURVE_BITS - 1); q > 1; q >>= 1)
+	{
+		uint32		p = q - 1;
+
+		for (int i = 0; i < 3; i++)
+		{
+			if (x[i] & q)
+				x[0] ^= p;
+			else
+			{
+				t = (x[0] ^ x[i]) & p;
+				x[0] ^= t;
+				x[i] ^= t;
+			}
+		}
+	}
+	x[1] ^= x[0];
+	x[2] ^= x[1];
+	t = 0;
+	for (uint32 q = 1U << (CURVE_BITS - 1); q > 1; q >>= 1)
+	{
+		if (x[2] & q)
+			t ^= q - 1;
+	}
+	for (int bit = CURVE_BITS - 1; bit >= 0; bit--)
+	{
+		for (int i = 0; i < 3; i++)
+			position = position << 1 | ((x[i] ^ t) >> bit & 1);
+	}
+	return position;
+}
+
+static int
+compare_keys(const MatchKey *a, const MatchKey *b)
+{
+	uint64		p;
+	uint64		q;
+	int			order;
+
+	if (a->mode != b->mode)
+		return a->mode < b->mode ? -1 : 1;
+	if (a->traits[0] != b->traits[0])
+		return a->traits[0] < b->traits[0] ? -1 : 1;
+	if (a->wants[0] != b->wants[0])
+		return a->wants[0] < b->wants[0] ? -1 : 1;
+	p = curve_position(a->at);
+	q = curve_position(b->at);
+	if (p != q)
+		return p < q ? -1 : 1;
+	order = memcmp(a->traits, b->traits, MATCH_BOUND_LANES);
+	if (order == 0)
+		order = memcmp(a->wants, b->wants, MATCH_BOUND_LANES);
+	if (order != 0)
+		return order;
+	return (a->id > b->id) - (a->id < b->id);
+}
+
+static int
+compare_full(Datum x, Datum y, SortSupport ssup)
+{
+	return compare_keys(DatumGetMatchKey(x), DatumGetMatchKey(y));
+}
+
+static int
+compare_abbreviated(Datum x, Datum y, SortSupport ssup)
+{
+	return (x > y) - (x < y);
+}
+
+/* The first 64 bits of the order; Datum is that wide wherever this is used. */
+static Datum
+abbreviate(Datum value, SortSupport ssup)
+{
+	const MatchKey *key = DatumGetMatchKey(value);
+
+	return (Datum) ((uint64) key->mode << 56 | (uint64) key->traits[0] << 48 | (uint64) key->wants[0] << 40 |
+					curve_position(key->at) >> (3 * CURVE_BITS - 40));
+}
+
+static bool
+never_abort(int memtupcount, SortSupport ssup)
+{
+	return false;
+}
+
+Datum
+match_gist_sortsupport(PG_FUNCTION_ARGS)
+{
+	SortSupport ssup = (SortSupport) PG_GETARG_POINTER(0);
+
+	ssup->comparator = compare_full;
+	if (ssup->abbreviate && sizeof(Datum) == 8)
+	{
+		ssup->comparator = compare_abbreviated;
+		ssup->abbrev_converter = abbreviate;
+		ssup->abbrev_abort = never_abort;
+		ssup->abbrev_full_comparator = compare_full;
+	}
+	PG_RETURN_VOID();
+}
+
+/*
+ * Splitting a page: where the modes differ between them, else where the
+ * clustering lane does, else across the longest edge of the box. Each as near
+ * to the middle as it goes.
+ */
+
+typedef struct SplitItem
+{
+	OffsetNumber offset;
+	int64		rank;
+	MatchBounds bounds;
+} SplitItem;
+
+static int
+compare_items(const void *a, const void *b)
+{
+	const SplitItem *x = a;
+	const SplitItem *y = b;
+
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	return (int) x->offset - (int) y->offset;
+}
+
+/*
+ * The place nearest to the middle where the rank changes, or 0 if that leaves
+ * less than n / least on a side.
+ */
+static int
+split_at_change(const SplitItem *items, int n, int least)
+{
+	int			best = 0;
+
+	for (int i = 1; i < n; i++)
+	{
+		if (items[i].rank != items[i - 1].rank && abs(2 * i - n) < abs(2 * best - n))
+			best = i;
+	}
+	return best >= Max(n / least, 1) && n - best >= Max(n / least, 1) ? best : 0;
+}
+
+static int
+find_split(SplitItem *items, int n)
+{
+	int			split;
+	int64		longest = -1;
+	int			axis = 0;
+
+	for (int i = 0; i < n; i++)
+		items[i].rank = items[i].bounds.mode_min * 256 + items[i].bounds.mode_max;
+	qsort(items, n, sizeof(SplitItem), compare_items);
+	if ((split = split_at_change(items, n, n)) > 0)
+		return split;
+
+	for (int i = 0; i < n; i++)
+		items[i].rank = items[i].bounds.traits[0] * 256 + items[i].bounds.wants[0];
+	qsort(items, n, sizeof(SplitItem), compare_items);
+	if ((split = split_at_change(items, n, 2 * LEAST_SHARE)) > 0)
+		return split;
+
+	for (int i = 0; i < 3; i++)
+	{
+		int64		low = PG_INT64_MAX;
+		int64		high = PG_INT64_MIN;
+
+		for (int j = 0; j < n; j++)
+		{
+			int64		middle = (int64) items[j].bounds.low[i] + items[j].bounds.high[i];
+
+			low = Min(low, middle);
+			high = Max(high, middle);
+		}
+		if (high - low > longest)
+		{
+			longest = high - low;
+			axis = i;
+		}
+	}
+	for (int i = 0; i < n; i++)
+		items[i].rank = (int64) items[i].bounds.low[axis] + items[i].bounds.high[axis];
+	qsort(items, n, sizeof(SplitItem), compare_items);
+	split = split_at_change(items, n, LEAST_SHARE);
+	return split > 0 ? split : n / 2;
+}
+
+static Datum
+fill_side(const SplitItem *items, int n, OffsetNumber *offsets)
+{
+	MatchBounds *all = palloc(sizeof(MatchBounds));
+
+	*all = items[0].bounds;
+	offsets[0] = items[0].offset;
+	for (int i = 1; i < n; i++)
+	{
+		bounds_add(all, &items[i].bounds);
+		offsets[i] = items[i].offset;
+	}
+	return PointerGetDatum(all);
+}
+
+Datum
+match_gist_picksplit(PG_FUNCTION_ARGS)
+{
+	GistEntryVector *entries = (GistEntryVector *) PG_GETARG_POINTER(0);
+	GIST_SPLITVEC *vector = (GIST_SPLITVEC *) PG_GETARG_POINTER(1);
+	int			n = entries->n - 1; /* the first is not used */
+	SplitItem	   *items = palloc(n * sizeof(SplitItem));
+
+	for (int i = 0; i < n; i++)
+	{
+		items[i].offset = i + FirstOffsetNumber;
+		bounds_of(match_flat(entries->vector[i + FirstOffsetNumber].key), &items[i].bounds);
+	}
+	vector->spl_nleft = find_split(items, n);
+	vector->spl_nright = n - vector->spl_nleft;
+	vector->spl_left = palloc((n + 1) * sizeof(OffsetNumber));
+	vector->spl_right = palloc((n + 1) * sizeof(OffsetNumber));
+	vector->spl_ldatum = fill_side(items, vector->spl_nleft, vector->spl_left);
+	vector->spl_rdatum = fill_side(items + vector->spl_nleft, vector->spl_nright, vector->spl_right);
+	vector->spl_ldatum_exists = false;
+	vector->spl_rdatum_exists = false;
+	pfree(items);
+	PG_RETURN_POINTER(vector);
+}

@@ -1,0 +1,148 @@
+-- match: the types of two-way matching with their index, then people.
+
+CREATE TYPE rapport.match_key;
+CREATE TYPE rapport.match_query;
+
+CREATE FUNCTION rapport.match_key_in(cstring) RETURNS rapport.match_key
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_in';
+COMMENT ON FUNCTION rapport.match_key_in(cstring) IS 'Input of match_key. Raises 22P02.';
+CREATE FUNCTION rapport.match_key_out(rapport.match_key) RETURNS cstring
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_out';
+COMMENT ON FUNCTION rapport.match_key_out(rapport.match_key) IS 'Output of match_key; reading it back gives the same bits.';
+CREATE FUNCTION rapport.match_key_recv(internal) RETURNS rapport.match_key
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_recv';
+COMMENT ON FUNCTION rapport.match_key_recv(internal) IS 'Binary input of match_key: a version byte and the text form.';
+CREATE FUNCTION rapport.match_key_send(rapport.match_key) RETURNS bytea
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_send';
+COMMENT ON FUNCTION rapport.match_key_send(rapport.match_key) IS 'Binary output of match_key.';
+
+CREATE TYPE rapport.match_key (
+	INPUT = rapport.match_key_in,
+	OUTPUT = rapport.match_key_out,
+	RECEIVE = rapport.match_key_recv,
+	SEND = rapport.match_key_send,
+	INTERNALLENGTH = VARIABLE,
+	ALIGNMENT = double,
+	STORAGE = plain
+);
+COMMENT ON TYPE rapport.match_key IS
+'A person as matching sees one: what I am, what I accept, where I am and how far I go. Built by match_key(); indexed with GiST (match_key_ops).';
+
+CREATE FUNCTION rapport.match_query_in(cstring) RETURNS rapport.match_query
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_query_in';
+COMMENT ON FUNCTION rapport.match_query_in(cstring) IS 'Input of match_query. Raises 22P02.';
+CREATE FUNCTION rapport.match_query_out(rapport.match_query) RETURNS cstring
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_query_out';
+COMMENT ON FUNCTION rapport.match_query_out(rapport.match_query) IS 'Output of match_query; reading it back gives the same bits.';
+CREATE FUNCTION rapport.match_query_recv(internal) RETURNS rapport.match_query
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_query_recv';
+COMMENT ON FUNCTION rapport.match_query_recv(internal) IS 'Binary input of match_query: a version byte and the text form.';
+CREATE FUNCTION rapport.match_query_send(rapport.match_query) RETURNS bytea
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_query_send';
+COMMENT ON FUNCTION rapport.match_query_send(rapport.match_query) IS 'Binary output of match_query.';
+
+CREATE TYPE rapport.match_query (
+	INPUT = rapport.match_query_in,
+	OUTPUT = rapport.match_query_out,
+	RECEIVE = rapport.match_query_recv,
+	SEND = rapport.match_query_send,
+	INTERNALLENGTH = VARIABLE,
+	ALIGNMENT = double,
+	STORAGE = plain
+);
+COMMENT ON TYPE rapport.match_query IS
+'Whom to find for a person: the key, the day, weights of the score, who was seen, and where the last page ended. Built by match_query().';
+
+-- What the operators stand on is replaced only with a release of its own: here, not in functions.sql.
+
+CREATE FUNCTION rapport.match_accepts(key rapport.match_key, query rapport.match_query) RETURNS boolean
+	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'match_accepts';
+COMMENT ON FUNCTION rapport.match_accepts(rapport.match_key, rapport.match_query) IS
+'Whether the two accept each other: same mode, every lane, number, age and distance both ways, active, not seen, beyond the cursor, not the viewer. Also as key @@ query.';
+
+CREATE FUNCTION rapport.match_cost(key rapport.match_key, query rapport.match_query) RETURNS double precision
+	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'match_cost';
+COMMENT ON FUNCTION rapport.match_cost(rapport.match_key, rapport.match_query) IS
+'1 - score, plus up to 1e-9 by id and day so that equals have an order; lower is better. Also as key <-> query.';
+
+CREATE FUNCTION rapport.match_key_eq(rapport.match_key, rapport.match_key) RETURNS boolean
+	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_eq';
+COMMENT ON FUNCTION rapport.match_key_eq(rapport.match_key, rapport.match_key) IS 'Whether two keys are the same bits. Also as key = key.';
+
+CREATE FUNCTION rapport.match_key_ne(rapport.match_key, rapport.match_key) RETURNS boolean
+	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_ne';
+COMMENT ON FUNCTION rapport.match_key_ne(rapport.match_key, rapport.match_key) IS 'Whether two keys differ. Also as key <> key.';
+
+CREATE OPERATOR rapport.@@ (
+	LEFTARG = rapport.match_key,
+	RIGHTARG = rapport.match_query,
+	FUNCTION = rapport.match_accepts,
+	RESTRICT = matchingsel,
+	JOIN = matchingjoinsel
+);
+COMMENT ON OPERATOR rapport.@@ (rapport.match_key, rapport.match_query) IS 'accept each other';
+
+CREATE OPERATOR rapport.<-> (
+	LEFTARG = rapport.match_key,
+	RIGHTARG = rapport.match_query,
+	FUNCTION = rapport.match_cost
+);
+COMMENT ON OPERATOR rapport.<-> (rapport.match_key, rapport.match_query) IS 'cost of a match, lower is better';
+
+CREATE OPERATOR rapport.= (
+	LEFTARG = rapport.match_key,
+	RIGHTARG = rapport.match_key,
+	FUNCTION = rapport.match_key_eq,
+	COMMUTATOR = OPERATOR(rapport.=),
+	NEGATOR = OPERATOR(rapport.<>),
+	RESTRICT = eqsel,
+	JOIN = eqjoinsel
+);
+COMMENT ON OPERATOR rapport.= (rapport.match_key, rapport.match_key) IS 'same bits';
+
+CREATE OPERATOR rapport.<> (
+	LEFTARG = rapport.match_key,
+	RIGHTARG = rapport.match_key,
+	FUNCTION = rapport.match_key_ne,
+	COMMUTATOR = OPERATOR(rapport.<>),
+	NEGATOR = OPERATOR(rapport.=),
+	RESTRICT = neqsel,
+	JOIN = neqjoinsel
+);
+COMMENT ON OPERATOR rapport.<> (rapport.match_key, rapport.match_key) IS 'not the same bits';
+
+CREATE FUNCTION rapport.match_gist_consistent(internal, rapport.match_key, smallint, oid, internal) RETURNS boolean
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_consistent';
+COMMENT ON FUNCTION rapport.match_gist_consistent(internal, rapport.match_key, smallint, oid, internal) IS 'GiST support of match_key_ops.';
+CREATE FUNCTION rapport.match_gist_union(internal, internal) RETURNS rapport.match_key
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_union';
+COMMENT ON FUNCTION rapport.match_gist_union(internal, internal) IS 'GiST support of match_key_ops.';
+CREATE FUNCTION rapport.match_gist_penalty(internal, internal, internal) RETURNS internal
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_penalty';
+COMMENT ON FUNCTION rapport.match_gist_penalty(internal, internal, internal) IS 'GiST support of match_key_ops.';
+CREATE FUNCTION rapport.match_gist_picksplit(internal, internal) RETURNS internal
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_picksplit';
+COMMENT ON FUNCTION rapport.match_gist_picksplit(internal, internal) IS 'GiST support of match_key_ops.';
+CREATE FUNCTION rapport.match_gist_same(rapport.match_key, rapport.match_key, internal) RETURNS internal
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_same';
+COMMENT ON FUNCTION rapport.match_gist_same(rapport.match_key, rapport.match_key, internal) IS 'GiST support of match_key_ops.';
+CREATE FUNCTION rapport.match_gist_distance(internal, rapport.match_key, smallint, oid, internal) RETURNS double precision
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_distance';
+COMMENT ON FUNCTION rapport.match_gist_distance(internal, rapport.match_key, smallint, oid, internal) IS 'GiST support of match_key_ops.';
+CREATE FUNCTION rapport.match_gist_sortsupport(internal) RETURNS void
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_sortsupport';
+COMMENT ON FUNCTION rapport.match_gist_sortsupport(internal) IS 'GiST support of match_key_ops.';
+
+CREATE OPERATOR CLASS rapport.match_key_ops
+	DEFAULT FOR TYPE rapport.match_key USING gist AS
+	OPERATOR 1 rapport.@@ (rapport.match_key, rapport.match_query),
+	OPERATOR 2 rapport.<-> (rapport.match_key, rapport.match_query) FOR ORDER BY pg_catalog.float_ops,
+	FUNCTION 1 rapport.match_gist_consistent(internal, rapport.match_key, smallint, oid, internal),
+	FUNCTION 2 rapport.match_gist_union(internal, internal),
+	FUNCTION 5 rapport.match_gist_penalty(internal, internal, internal),
+	FUNCTION 6 rapport.match_gist_picksplit(internal, internal),
+	FUNCTION 7 rapport.match_gist_same(rapport.match_key, rapport.match_key, internal),
+	FUNCTION 8 (rapport.match_key, rapport.match_key) rapport.match_gist_distance(internal, rapport.match_key, smallint, oid, internal),
+	FUNCTION 11 rapport.match_gist_sortsupport(internal);
+
+-- People

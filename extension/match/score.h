@@ -1,0 +1,68 @@
+/*
+ * Who fits whom, and how well. Keys and queries are taken as valid; nothing
+ * here fails or allocates.
+ */
+#ifndef MATCH_SCORE_H
+#define MATCH_SCORE_H
+
+#include "match/key.h"
+
+typedef enum MatchSimd
+{
+	MATCH_SIMD_AUTO,
+	MATCH_SIMD_SCALAR,
+	MATCH_SIMD_SSE2,
+	MATCH_SIMD_AVX2
+} MatchSimd;
+
+/* Every rule of both sides, and the parts of the score. */
+typedef struct MatchReport
+{
+	bool		accepts;
+	bool		mode;
+	bool		other;			/* not the viewer himself */
+	bool		active;
+	bool		unseen;
+	bool		beyond;			/* the cursor */
+	/* [0]: the viewer accepts the candidate; [1]: the other way round. */
+	bool		age[2];
+	bool		distance[2];
+	bool		number[2][MATCH_NUMBERS];
+	uint32_t	lanes_failed[2];	/* by first lane */
+	double		terms[MATCH_TERMS];
+	double		cost;
+} MatchReport;
+
+/* Whether this machine can; AUTO always can. */
+extern bool match_simd_available(MatchSimd path);
+extern void match_simd_use(MatchSimd path);
+
+/*
+ * The second part of a query from the first and the viewer. The n ids of seen
+ * are sorted in place; the query has room for match_seen_slots(n) slots.
+ */
+extern uint32_t match_seen_slots(uint32_t n);
+extern void match_query_finish(MatchQuery *query, int64_t *seen, uint32_t n);
+
+extern bool match_leaf_accepts(const MatchKey *key, const MatchQuery *query);
+extern double match_leaf_cost(const MatchKey *key, const MatchQuery *query);
+
+/*
+ * No key below bounds is accepted unless the first says true; none costs less
+ * than the second says.
+ */
+extern bool match_bounds_accept(const MatchBounds *bounds, const MatchQuery *query);
+extern double match_bounds_cost(const MatchBounds *bounds, const MatchQuery *query);
+
+extern void match_report(const MatchKey *key, const MatchQuery *query, MatchReport *report);
+
+/* Conversions between kilometres along the surface and chords. */
+extern uint32_t match_reach(double km);
+extern double match_distance_km(const MatchKey *a, const MatchKey *b);
+extern double match_reach_km(uint32_t reach);
+
+/* Degrees of the place of a key that has one. */
+extern double match_latitude(const MatchKey *key);
+extern double match_longitude(const MatchKey *key);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * The text form of keys and queries: name=value fields in a fixed order, headed
+ * by the version. It holds every bit that was given, so it round-trips. Free of
+ * PostgreSQL headers: the parser takes any bytes.
+ */
+#ifndef MATCH_TEXT_H
+#define MATCH_TEXT_H
+
+#include "match/key.h"
+
+/* Enough for any key, and for any query but its seen ids (22 bytes each). */
+#define MATCH_KEY_TEXT_MAX 1024
+#define MATCH_QUERY_TEXT_MAX 4096
+
+/*
+ * Writes the text and its 0 byte; returns its length. ids is room for the seen
+ * ids of the query.
+ */
+extern size_t match_key_format(const MatchKey *key, char *out);
+extern size_t match_query_format(const MatchQuery *query, int64_t *ids, char *out);
+
+/*
+ * Both return NULL, or what is wrong: a static text. A query comes back without
+ * its second part; its seen ids, at most as many as text has commas plus one,
+ * are stored apart, for match_query_finish().
+ */
+extern const char *match_key_parse(const char *text, size_t size, MatchKey *key);
+extern const char *match_query_parse(const char *text, size_t size, MatchQuery *query,
+									 int64_t *seen, uint32_t *n);
+
+/* What the parser and the constructors demand; NULL, or what is wrong. */
+extern const char *match_key_check(const MatchKey *key);
+extern const char *match_query_check(const MatchQuery *query);
+
+#endif
