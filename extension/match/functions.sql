@@ -81,3 +81,819 @@ COMMENT ON FUNCTION rapport.lane_continuation(smallint[], smallint[]) IS
 'The mask of lanes that continue the lane before, as match_query() takes it. Raises 22xxx.';
 
 -- People
+
+INSERT INTO rapport.error_code (code, status, title, hint) VALUES
+	('already_matched', 409, 'you have matched with this person', 'Unmatch instead.'),
+	('mode_not_enabled', 422, 'you do not take part in this mode', 'Enable it with set_preference().'),
+	('profile_incomplete', 422, 'the profile is not complete', 'my_profile() lists what is missing.');
+
+INSERT INTO rapport.setting_default (name, type, value, minimum, maximum, description) VALUES
+	('score_weights', 'text', '{}', NULL, NULL,
+	 'The weights and scales of the match score as JSON, as match_query() takes them; {} for its defaults.'),
+	('active_within_days', 'integer', '0', 0, 36500,
+	 'Only people active within so many days are shown by discover(); 0 for everyone.'),
+	('pass_days', 'integer', '0', 0, 36500,
+	 'Days after which someone who was passed may be shown again; 0 for never.');
+
+INSERT INTO rapport.distribution (tab, grp, col) VALUES
+	('rapport.candidate', 'G', NULL),
+	('rapport.swipe', 'U', 'person_id'),
+	('rapport.like_received', 'U', 'person_id'),
+	('rapport.pair', 'P', 'lo');
+
+INSERT INTO rapport.personal_data (tab, col, class, on_erase) VALUES
+	('rapport.candidate', 'person_id', 'technical', 'delete'),
+	('rapport.candidate', 'mode', 'behaviour', 'delete'),
+	('rapport.candidate', 'key', 'demographic', 'delete'),
+	('rapport.swipe', 'person_id', 'behaviour', 'delete'),
+	('rapport.swipe', 'other_id', 'behaviour', 'delete'),
+	('rapport.swipe', 'at', 'behaviour', 'delete'),
+	('rapport.swipe', 'expires', 'behaviour', 'delete'),
+	('rapport.swipe', 'mode', 'behaviour', 'delete'),
+	('rapport.swipe', 'action', 'behaviour', 'delete'),
+	('rapport.like_received', 'person_id', 'behaviour', 'delete'),
+	('rapport.like_received', 'other_id', 'behaviour', 'delete'),
+	('rapport.like_received', 'at', 'behaviour', 'delete'),
+	('rapport.like_received', 'mode', 'behaviour', 'delete'),
+	('rapport.pair', 'lo', 'behaviour', 'delete'),
+	('rapport.pair', 'hi', 'behaviour', 'delete'),
+	('rapport.pair', 'matched_at', 'behaviour', 'delete'),
+	('rapport.pair', 'ended_at', 'behaviour', 'delete'),
+	('rapport.pair', 'conversation_id', 'behaviour', 'delete'),
+	('rapport.pair', 'mode', 'behaviour', 'delete'),
+	('rapport.pair', 'lo_action', 'behaviour', 'delete'),
+	('rapport.pair', 'hi_action', 'behaviour', 'delete');
+
+INSERT INTO rapport.hook_event (event, ids, description) VALUES
+	('matched', 'lower person id, higher person id, mode', 'Two people have liked each other.'),
+	('unmatched', 'lower person id, higher person id, mode', 'One of two people has ended their match.');
+
+-- Page cursors
+
+CREATE OR REPLACE FUNCTION rapport.seal(scope text, plain text) RETURNS text
+LANGUAGE c STABLE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'match_seal_sql';
+COMMENT ON FUNCTION rapport.seal(text, text) IS
+'Hides and authenticates plain (up to 1024 bytes) under the secret of the cursors, in URL-safe base64. The same scope opens it again.';
+
+CREATE OR REPLACE FUNCTION rapport.unseal(scope text, sealed text) RETURNS text
+LANGUAGE c STABLE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'match_unseal_sql';
+COMMENT ON FUNCTION rapport.unseal(text, text) IS 'What seal() was given with the same scope; NULL when this was not made so.';
+
+CREATE OR REPLACE FUNCTION rapport.match_page_size(page_size integer) RETURNS integer
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+	IF page_size NOT BETWEEN 1 AND 100 THEN
+		PERFORM rapport.fail('out_of_range', 'page_size takes 1 to 100.');
+	END IF;
+	RETURN coalesce(page_size, 20);
+END;
+$$;
+COMMENT ON FUNCTION rapport.match_page_size(integer) IS 'The page size asked for, 20 for NULL. Errors: out_of_range.';
+
+-- The two sides of a match
+
+CREATE OR REPLACE FUNCTION rapport.attribute_map()
+RETURNS TABLE (lane_of smallint[], lanes_of smallint[], strength_of smallint[], number_of smallint[])
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT array_agg(a.lane ORDER BY n),
+		   array_agg(a.lanes ORDER BY n),
+		   array_agg((CASE a.strength WHEN 'two_way' THEN 1 WHEN 'one_way' THEN 2 WHEN 'soft' THEN 3 END)::smallint ORDER BY n),
+		   ARRAY(SELECT s.attribute_id
+				 FROM generate_series(0, 3) AS g (number)
+				 LEFT JOIN rapport.attribute AS s ON s.slot = g.number
+				 ORDER BY g.number)
+	FROM generate_series(1, (SELECT max(attribute_id) FROM rapport.attribute)) AS n
+	LEFT JOIN rapport.attribute AS a ON a.attribute_id = n;
+END;
+COMMENT ON FUNCTION rapport.attribute_map() IS
+'One row: by attribute id the first lane, the number of lanes and the default strength (1 two-way, 2 one-way, 3 soft); by slot + 1 the attribute id of a number.';
+
+CREATE OR REPLACE FUNCTION rapport.match_sides(ids bigint[], weakest integer)
+RETURNS TABLE (person_id bigint, mode smallint, key rapport.match_key)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT p.person_id,
+		   f.mode,
+		   rapport.match_key_raw(
+			   id => p.person_id,
+			   mode => f.mode::integer,
+			   latitude => rapport.place_latitude(p.place),
+			   longitude => rapport.place_longitude(p.place),
+			   birth_date => p.birth_date,
+			   traits => rapport.trait_lanes(p.traits, map.lane_of, map.lanes_of),
+			   wants => rapport.want_lanes(f.accepts, s.hard, map.lane_of, map.lanes_of),
+			   numbers => p.numbers[1:4],
+			   number_min => r.number_min,
+			   number_max => r.number_max,
+			   age_min => f.age_min::integer,
+			   age_max => f.age_max::integer,
+			   max_distance_km => f.max_distance_km::double precision,
+			   active_on => coalesce(y.active_on, (p.created_at AT TIME ZONE 'UTC')::date),
+			   tags => p.tags,
+			   embedding => p.embedding,
+			   quality => 0.5 * coalesce(least(1, (cardinality(array_remove(array_remove(p.traits, NULL), 0::smallint))
+												   + cardinality(array_remove(p.numbers, NULL)))::double precision
+												  / cardinality(map.lane_of)), 1)
+						  + CASE WHEN p.about <> '' THEN 0.25 ELSE 0 END
+						  + CASE WHEN p.tags <> '{}' THEN 0.25 ELSE 0 END,
+			   number_unset => r.number_unset)
+	FROM rapport.profile AS p
+	JOIN rapport.preference AS f ON f.person_id = p.person_id
+	LEFT JOIN rapport.activity AS y ON y.person_id = p.person_id
+	CROSS JOIN rapport.attribute_map() AS map
+	CROSS JOIN LATERAL (
+		SELECT ARRAY(SELECT coalesce(nullif(f.strengths[n], 0), strength) <= match_sides.weakest
+					 FROM unnest(map.strength_of) WITH ORDINALITY AS d (strength, n)
+					 ORDER BY n) AS hard
+		OFFSET 0) AS s
+	LEFT JOIN LATERAL (
+		SELECT array_agg(CASE WHEN s.hard[number] THEN f.number_min[slot] END ORDER BY slot) AS number_min,
+			   array_agg(CASE WHEN s.hard[number] THEN f.number_max[slot] END ORDER BY slot) AS number_max,
+			   array_agg(coalesce(f.number_unset[slot] OR NOT s.hard[number], true) ORDER BY slot) AS number_unset
+		FROM unnest(map.number_of) WITH ORDINALITY AS d (number, slot)
+		HAVING f.number_min <> '{}') AS r ON true
+	WHERE p.person_id = ANY (match_sides.ids)
+	AND f.enabled;
+END;
+COMMENT ON FUNCTION rapport.match_sides(bigint[], integer) IS
+'The match keys of people in each mode they take part in. Filters up to the strength weakest count: 1 two-way ones only, which is how others test a person; 2 one-way ones as well, which is whom the person wants to see. Quality is how much a profile tells: half for the share of attributes answered, a quarter each for a text and for tags.';
+
+CREATE OR REPLACE FUNCTION rapport.match_query_for(
+	person_id bigint, mode smallint, key rapport.match_key, day date, seen bigint[],
+	active_since date DEFAULT NULL, after_cost double precision DEFAULT NULL, after_id bigint DEFAULT NULL)
+RETURNS rapport.match_query
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	question rapport.match_query;
+BEGIN
+	SELECT rapport.match_query(
+			   key => match_query_for.key,
+			   today => match_query_for.day,
+			   soft_wants => rapport.want_lanes(f.accepts, s.soft, map.lane_of, map.lanes_of),
+			   soft_weights => w.weights,
+			   continuation => rapport.lane_continuation(map.lane_of, map.lanes_of),
+			   weights => rapport.setting_text('score_weights')::jsonb,
+			   seen => match_query_for.seen,
+			   after_cost => match_query_for.after_cost,
+			   after_id => match_query_for.after_id,
+			   active_since => match_query_for.active_since,
+			   soft_number_min => r.number_min,
+			   soft_number_max => r.number_max)
+	INTO question
+	FROM rapport.preference AS f
+	CROSS JOIN rapport.attribute_map() AS map
+	CROSS JOIN LATERAL (
+		SELECT ARRAY(SELECT coalesce(nullif(f.strengths[n], 0), strength) = 3
+					 FROM unnest(map.strength_of) WITH ORDINALITY AS d (strength, n)
+					 ORDER BY n) AS soft
+		OFFSET 0) AS s
+	CROSS JOIN LATERAL (
+		SELECT array_agg(CASE WHEN s.soft[number] THEN f.number_min[slot] END ORDER BY slot) AS number_min,
+			   array_agg(CASE WHEN s.soft[number] THEN f.number_max[slot] END ORDER BY slot) AS number_max
+		FROM unnest(map.number_of) WITH ORDINALITY AS d (number, slot)) AS r
+	CROSS JOIN LATERAL (
+		-- Elements 1 to 32 by first lane, 33 to 36 by number.
+		SELECT array_agg(CASE WHEN s.soft[a.attribute_id] AND (f.accepts[a.attribute_id] IS NOT NULL OR f.number_min[a.slot + 1] IS NOT NULL)
+							  THEN a.weight ELSE 0 END ORDER BY i) AS weights
+		FROM generate_series(1, 36) AS i
+		LEFT JOIN rapport.attribute AS a ON coalesce(a.lane + 1, a.slot + 33) = i) AS w
+	WHERE f.person_id = match_query_for.person_id
+	AND f.mode = match_query_for.mode;
+	RETURN question;
+END;
+$$;
+COMMENT ON FUNCTION rapport.match_query_for(bigint, smallint, rapport.match_key, date, bigint[], date, double precision, bigint) IS
+'The question a person asks of candidates: key is one of their match_sides(), day the UTC date ages and ties go by, seen the people left out; only candidates active since then and beyond (after_cost, after_id). Soft wishes come from preference, weights from the settings.';
+
+CREATE OR REPLACE FUNCTION rapport.seen_by(person_id bigint, mode smallint) RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	seen bigint[];
+BEGIN
+	SELECT array_agg(s.other_id) INTO seen
+	FROM (SELECT w.other_id
+		  FROM rapport.swipe AS w
+		  WHERE w.person_id = seen_by.person_id
+		  AND w.mode = seen_by.mode
+		  AND (w.expires IS NULL OR w.expires > rapport.today())
+		  UNION ALL
+		  SELECT b.other_id FROM rapport.block AS b WHERE b.person_id = seen_by.person_id
+		  UNION ALL
+		  SELECT b.other_id FROM rapport.blocked_by AS b WHERE b.person_id = seen_by.person_id) AS s;
+	RETURN coalesce(seen, '{}');
+END;
+$$;
+COMMENT ON FUNCTION rapport.seen_by(bigint, smallint) IS
+'Whom a person is not shown in a mode: everyone they swiped on who may not come back yet, and whoever is blocked either way.';
+
+CREATE OR REPLACE FUNCTION rapport.match_mode(person_id bigint, mode text) RETURNS smallint
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	found smallint;
+BEGIN
+	IF match_mode.mode IS NULL THEN
+		SELECT min(f.mode) INTO found
+		FROM rapport.preference AS f
+		WHERE f.person_id = match_mode.person_id
+		AND f.enabled;
+		IF found IS NULL THEN
+			PERFORM rapport.fail('profile_incomplete', 'No mode is enabled.');
+		END IF;
+		RETURN found;
+	END IF;
+	SELECT m.mode INTO found FROM rapport.mode AS m WHERE m.code = match_mode.mode;
+	IF found IS NULL THEN
+		PERFORM rapport.fail('unknown_mode', pg_catalog.format('%L is not a mode.', match_mode.mode));
+	END IF;
+	IF NOT EXISTS (SELECT FROM rapport.preference AS f
+				   WHERE f.person_id = match_mode.person_id
+				   AND f.mode = found
+				   AND f.enabled) THEN
+		PERFORM rapport.fail('mode_not_enabled');
+	END IF;
+	RETURN found;
+END;
+$$;
+COMMENT ON FUNCTION rapport.match_mode(bigint, text) IS
+'The mode of that code if the person takes part in it; for NULL the first they take part in. Errors: unknown_mode, mode_not_enabled, profile_incomplete.';
+
+CREATE OR REPLACE FUNCTION rapport.match_side(person_id bigint, mode smallint, weakest integer) RETURNS rapport.match_key
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	mine rapport.profile;
+	missing text[];
+	found rapport.match_key;
+BEGIN
+	SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = match_side.person_id;
+	SELECT pg_catalog.array_agg(m.step ORDER BY m.step COLLATE "C") INTO missing FROM rapport.missing_steps(mine) AS m;
+	IF missing IS NOT NULL THEN
+		PERFORM rapport.fail('profile_incomplete', pg_catalog.format('Missing: %s.', pg_catalog.array_to_string(missing, ', ')));
+	END IF;
+	SELECT k.key INTO found
+	FROM rapport.match_sides(ARRAY[match_side.person_id], match_side.weakest) AS k
+	WHERE k.mode = match_side.mode;
+	RETURN found;
+END;
+$$;
+COMMENT ON FUNCTION rapport.match_side(bigint, smallint, integer) IS
+'The match_sides() key of one person. Errors: profile_incomplete, with the steps that are missing.';
+
+-- Candidates
+
+CREATE OR REPLACE FUNCTION rapport.candidate_refresh(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	-- One at a time per person, each with a snapshot of its own: what another
+	-- transaction changed about them is either seen here, or refreshed there.
+	PERFORM FROM rapport.profile AS p WHERE p.person_id = ANY (ids) ORDER BY p.person_id FOR NO KEY UPDATE;
+	WITH wanted AS MATERIALIZED (
+		SELECT k.person_id, k.mode, k.key
+		FROM rapport.match_sides(ids, 1) AS k
+		JOIN rapport.person AS a ON a.person_id = k.person_id AND a.state = 'active'
+		JOIN rapport.profile AS p ON p.person_id = k.person_id AND NOT p.paused
+		WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p))
+	), gone AS (
+		DELETE FROM rapport.candidate AS c
+		WHERE c.person_id = ANY (ids)
+		AND NOT EXISTS (SELECT FROM wanted AS w WHERE w.person_id = c.person_id AND w.mode = c.mode)
+	)
+	INSERT INTO rapport.candidate AS c (person_id, mode, key)
+	SELECT w.person_id, w.mode, w.key
+	FROM wanted AS w
+	ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE SET key = excluded.key
+	WHERE c.key OPERATOR(rapport.<>) excluded.key;
+END;
+$$;
+COMMENT ON FUNCTION rapport.candidate_refresh(bigint[]) IS
+'Brings the candidate rows of these people in line with their profiles and preferences; the hook of person_changed. Any number of people in one pass.';
+
+CREATE OR REPLACE FUNCTION rapport.match_erase(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	DELETE FROM rapport.candidate AS c WHERE c.person_id = ANY (ids);
+	DELETE FROM rapport.pair AS p
+	USING (SELECT w.person_id, w.other_id, w.mode
+		   FROM rapport.swipe AS w
+		   WHERE w.person_id = ANY (ids)
+		   UNION
+		   SELECT l.person_id, l.other_id, l.mode
+		   FROM rapport.like_received AS l
+		   WHERE l.person_id = ANY (ids)) AS x
+	WHERE p.lo = least(x.person_id, x.other_id)
+	AND p.hi = greatest(x.person_id, x.other_id)
+	AND p.mode = x.mode;
+	DELETE FROM rapport.like_received AS l
+	USING rapport.swipe AS w
+	WHERE w.person_id = ANY (ids)
+	AND w.action = 'like'
+	AND l.person_id = w.other_id
+	AND l.mode = w.mode
+	AND l.other_id = w.person_id;
+	DELETE FROM rapport.swipe AS w
+	USING rapport.like_received AS l
+	WHERE l.person_id = ANY (ids)
+	AND w.person_id = l.other_id
+	AND w.mode = l.mode
+	AND w.other_id = l.person_id;
+	DELETE FROM rapport.swipe AS w WHERE w.person_id = ANY (ids);
+	DELETE FROM rapport.like_received AS l WHERE l.person_id = ANY (ids);
+END;
+$$;
+COMMENT ON FUNCTION rapport.match_erase(bigint[]) IS
+'Deletes what matching holds about these people, on both sides of every like and match; the hook of person_erased.';
+
+INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
+	('person_changed', 100, 'rapport.candidate_refresh(bigint[])', true),
+	('person_erased', 100, 'rapport.match_erase(bigint[])', true);
+
+-- Discovery
+
+CREATE OR REPLACE FUNCTION rapport.distance_bucket(metres double precision) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT (ARRAY[2, 5, 10, 20, 50, 100, 200, 500, 1000])[width_bucket(metres, ARRAY[2e3, 5e3, 10e3, 20e3, 50e3, 100e3, 200e3, 500e3, 1000e3]) + 1];
+END;
+COMMENT ON FUNCTION rapport.distance_bucket(double precision) IS
+'The only form in which a distance leaves: "less than so many km" of 2, 5, 10, 20, 50, 100, 200, 500, 1000; NULL when further or unknown.';
+
+CREATE OR REPLACE FUNCTION rapport.score_parts(explained jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+	RETURN (
+		SELECT pg_catalog.jsonb_object_agg(p.term, pg_catalog.round((p.part ->> 'value')::numeric, CASE p.term WHEN 'distance' THEN 1 ELSE 2 END))
+		FROM pg_catalog.jsonb_each(explained -> 'parts') AS p (term, part));
+END;
+$$;
+COMMENT ON FUNCTION rapport.score_parts(jsonb) IS
+'The terms of a score, 0 to 1, in an answer of match_explain(); the distance in it is rounded more than the others, as distances leave only as steps.';
+
+CREATE OR REPLACE FUNCTION rapport.discover(mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL)
+RETURNS TABLE (person_id bigint, display_name text, age integer, distance_km integer, score double precision,
+			   shared_tags text[], attributes jsonb, about text, why jsonb, cursor text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET extra_float_digits = 1
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	size integer := rapport.match_page_size(page_size);
+	mode_id smallint := rapport.match_mode(me, mode);
+	my_key rapport.match_key := rapport.match_side(me, mode_id, 2);
+	my_tags text[];
+	active_days integer := rapport.setting_int('active_within_days');
+	day date := rapport.today();
+	scope text;
+	place text;
+	query rapport.match_query;
+BEGIN
+	-- A change of the profile, the preference or the weights ends the cursors made before.
+	SELECT p.tags, format('discover %s %s %s %s %s ', me, mode_id, extract(epoch FROM p.updated_at), extract(epoch FROM f.updated_at),
+						  rapport.setting_text('score_weights'))
+	INTO my_tags, scope
+	FROM rapport.profile AS p
+	JOIN rapport.preference AS f ON f.person_id = p.person_id
+	WHERE p.person_id = me
+	AND f.mode = mode_id;
+	IF after IS NOT NULL THEN
+		place := rapport.unseal(scope || day, after);
+		IF place IS NULL THEN
+			-- A deck keeps the day it began with, over one midnight.
+			day := day - 1;
+			place := rapport.unseal(scope || day, after);
+		END IF;
+		IF place IS NULL THEN
+			PERFORM rapport.fail('invalid_cursor');
+		END IF;
+	END IF;
+	scope := scope || day;
+	query := rapport.match_query_for(me, mode_id, my_key, day, rapport.seen_by(me, mode_id),
+									 CASE WHEN active_days > 0 THEN day - active_days END,
+									 split_part(place, ' ', 1)::double precision, split_part(place, ' ', 2)::bigint);
+	RETURN QUERY
+	SELECT p.person_id,
+		   p.display_name,
+		   rapport.person_age(p.birth_date, rapport.today()),
+		   rapport.distance_bucket(rapport.match_distance_m(my_key, hit.key)),
+		   round((1 - hit.cost)::numeric, 2)::double precision,
+		   ARRAY(SELECT t FROM unnest(p.tags) WITH ORDINALITY AS x (t, i) WHERE t = ANY (my_tags) ORDER BY i),
+		   a.attributes,
+		   p.about,
+		   rapport.score_parts(rapport.match_explain(hit.key, query)),
+		   rapport.seal(scope, hit.cost || ' ' || p.person_id)
+	FROM (
+		-- An ordered index scan: the best first, and nobody but those who fit.
+		SELECT c.person_id, c.key, c.key <-> query AS cost
+		FROM rapport.candidate AS c
+		WHERE c.key @@ query
+		ORDER BY c.key <-> query
+		FETCH FIRST (size) ROWS WITH TIES) AS hit
+	JOIN rapport.profile AS p ON p.person_id = hit.person_id
+	CROSS JOIN LATERAL rapport.attributes_of(p.traits, p.numbers) AS a
+	ORDER BY hit.cost, hit.person_id
+	LIMIT size;
+END;
+$$;
+COMMENT ON FUNCTION rapport.discover(text, integer, text) IS
+'People who fit me and whom I fit, exactly, best first: everyone in the mode (NULL: the first I take part in) except those I swiped on and those blocked either way. page_size is 1 to 100 (20); after is the cursor of the last row of the page before: whoever does not change between pages appears exactly once. distance_km is an upper bound in steps (2, 5, 10 ... 1000; NULL further or unknown), score 0 to 1, why its parts. Errors: profile_incomplete, mode_not_enabled, unknown_mode, out_of_range, invalid_cursor.';
+GRANT EXECUTE ON FUNCTION rapport.discover(text, integer, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.fits(person_id bigint, other_id bigint, mode smallint) RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	theirs rapport.match_key;
+BEGIN
+	SELECT c.key INTO theirs
+	FROM rapport.candidate AS c
+	WHERE c.person_id = fits.other_id
+	AND c.mode = fits.mode
+	AND NOT rapport.is_blocked(fits.person_id, fits.other_id);
+	RETURN theirs IS NOT NULL
+		AND theirs OPERATOR(rapport.@@) rapport.match_query_for(
+			fits.person_id, fits.mode, rapport.match_side(fits.person_id, fits.mode, 1), rapport.today(), '{}');
+END;
+$$;
+COMMENT ON FUNCTION rapport.fits(bigint, bigint, smallint) IS
+'Whether other_id is a candidate, nobody blocked the other, and both meet all two-way filters of the other; what either did before does not count. Errors: profile_incomplete.';
+
+CREATE OR REPLACE FUNCTION rapport.explain(key rapport.match_key, query rapport.match_query) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	explained jsonb := rapport.match_explain(key, query);
+	mine jsonb := explained #> '{rules,viewer}';
+	theirs jsonb := explained #> '{rules,candidate}';
+BEGIN
+	RETURN (
+		SELECT pg_catalog.jsonb_build_object(
+				   'shown', explained -> 'accepts',
+				   'score', pg_catalog.round((explained ->> 'score')::numeric, 2),
+				   'parts', rapport.score_parts(explained),
+				   'distance_km', rapport.distance_bucket((explained ->> 'distance_m')::double precision),
+				   'active', explained #> '{rules,active}',
+				   'unseen', explained #> '{rules,unseen}',
+				   'i_accept', pg_catalog.jsonb_build_object(
+					   'age', mine -> 'age', 'distance', mine -> 'distance',
+					   'attributes', coalesce(pg_catalog.jsonb_object_agg(a.code, CASE a.kind
+						   WHEN 'choice' THEN pg_catalog.to_jsonb(NOT mine -> 'lanes_failed' @> pg_catalog.to_jsonb(a.lane))
+						   ELSE mine -> 'numbers' -> a.slot::integer END), '{}')),
+				   'they_accept', pg_catalog.jsonb_build_object(
+					   'age', theirs -> 'age', 'distance', theirs -> 'distance',
+					   'attributes', coalesce(pg_catalog.jsonb_object_agg(a.code, CASE a.kind
+						   WHEN 'choice' THEN pg_catalog.to_jsonb(NOT theirs -> 'lanes_failed' @> pg_catalog.to_jsonb(a.lane))
+						   ELSE theirs -> 'numbers' -> a.slot::integer END), '{}')))
+		FROM rapport.attribute AS a);
+END;
+$$;
+COMMENT ON FUNCTION rapport.explain(rapport.match_key, rapport.match_query) IS
+'match_explain() with attributes by their codes, and without an exact distance.';
+
+CREATE OR REPLACE FUNCTION rapport.explain_match(person_id bigint, mode text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	mode_id smallint := rapport.match_mode(me, mode);
+	my_key rapport.match_key := rapport.match_side(me, mode_id, 2);
+	active_days integer := rapport.setting_int('active_within_days');
+	theirs rapport.match_key;
+BEGIN
+	SELECT c.key INTO theirs
+	FROM rapport.candidate AS c
+	WHERE c.person_id = explain_match.person_id
+	AND c.mode = mode_id
+	AND NOT rapport.is_blocked(me, c.person_id);
+	IF theirs IS NULL THEN
+		PERFORM rapport.fail('not_found');
+	END IF;
+	RETURN rapport.explain(theirs, rapport.match_query_for(
+		me, mode_id, my_key, rapport.today(), rapport.seen_by(me, mode_id),
+		CASE WHEN active_days > 0 THEN rapport.today() - active_days END));
+END;
+$$;
+COMMENT ON FUNCTION rapport.explain_match(bigint, text) IS
+'Why this person is or is not shown to me: every rule both ways, and every part of the score. mode NULL is the first I take part in. Errors: not_found (nobody in that mode, or blocked), profile_incomplete, mode_not_enabled, unknown_mode.';
+GRANT EXECUTE ON FUNCTION rapport.explain_match(bigint, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.place_distance(one geography, other geography) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT st_distance(one, other, false);
+END;
+COMMENT ON FUNCTION rapport.place_distance(geography, geography) IS 'Metres between two places along a great circle.';
+
+CREATE OR REPLACE FUNCTION rapport.person(
+	person_id bigint, OUT display_name text, OUT age integer, OUT about text, OUT tags text[], OUT attributes jsonb,
+	OUT distance_km integer, OUT matched boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+BEGIN
+	SELECT EXISTS (SELECT FROM rapport.pair AS x
+				   WHERE x.lo = least(me, person.person_id)
+				   AND x.hi = greatest(me, person.person_id)
+				   AND x.matched_at IS NOT NULL) INTO matched;
+	IF NOT (matched OR EXISTS (SELECT FROM rapport.candidate AS c WHERE c.person_id = person.person_id))
+		OR rapport.is_blocked(me, person.person_id) THEN
+		PERFORM rapport.fail('not_found');
+	END IF;
+	SELECT p.display_name, rapport.person_age(p.birth_date, rapport.today()), p.about, p.tags, a.attributes,
+		   rapport.distance_bucket(rapport.place_distance(p.place, mine.place))
+	INTO display_name, age, about, tags, attributes, distance_km
+	FROM rapport.profile AS p
+	CROSS JOIN LATERAL rapport.attributes_of(p.traits, p.numbers) AS a
+	LEFT JOIN rapport.profile AS mine ON mine.person_id = me
+	WHERE p.person_id = person.person_id;
+END;
+$$;
+COMMENT ON FUNCTION rapport.person(bigint) IS
+'What others see of a person; distance_km is an upper bound as in discover(). Only people who can be discovered or have matched with me. Errors: not_found (also for anyone blocked either way).';
+GRANT EXECUTE ON FUNCTION rapport.person(bigint) TO rapport_user;
+
+-- Likes and matches
+
+CREATE OR REPLACE FUNCTION rapport."like"(person_id bigint, mode text DEFAULT NULL, OUT matched boolean, OUT conversation_id bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	other ALIAS FOR $1;
+	me bigint := rapport.acting_person();
+	mode_id smallint := rapport.match_mode(me, mode);
+	pair rapport.pair;
+BEGIN
+	IF other = me THEN
+		PERFORM rapport.fail('self_target');
+	END IF;
+	PERFORM rapport.lock_two_people(me, other);
+	-- From here on a statement sees whatever the lock waited for.
+	IF other IS NULL OR NOT rapport.fits(me, other, mode_id) THEN
+		PERFORM rapport.fail('not_found');
+	END IF;
+	INSERT INTO rapport.pair AS p (lo, hi, mode, lo_action, hi_action)
+	VALUES (least(me, other), greatest(me, other), mode_id,
+			CASE WHEN me < other THEN 'like' END, CASE WHEN me > other THEN 'like' END)
+	ON CONFLICT ON CONSTRAINT pair_pkey DO UPDATE
+	SET lo_action = coalesce(p.lo_action, excluded.lo_action),
+		hi_action = coalesce(p.hi_action, excluded.hi_action)
+	RETURNING p.* INTO pair;
+	IF pair.ended_at IS NOT NULL THEN
+		PERFORM rapport.fail('not_found');
+	END IF;
+	INSERT INTO rapport.swipe AS w (person_id, other_id, mode, action, at)
+	VALUES (me, other, mode_id, 'like', rapport.now())
+	ON CONFLICT ON CONSTRAINT swipe_pkey DO UPDATE
+	SET action = 'like', at = excluded.at, expires = NULL
+	WHERE w.action <> 'like';
+	INSERT INTO rapport.like_received (person_id, other_id, mode, at)
+	VALUES (other, me, mode_id, rapport.now())
+	ON CONFLICT DO NOTHING;
+	PERFORM rapport.mark_active(ARRAY[me]);
+	matched := coalesce(pair.lo_action = 'like' AND pair.hi_action = 'like', false);
+	IF matched AND pair.matched_at IS NULL THEN
+		UPDATE rapport.pair AS p
+		SET matched_at = rapport.now()
+		WHERE p.lo = pair.lo AND p.hi = pair.hi AND p.mode = pair.mode;
+		PERFORM rapport.run_hooks('matched', ARRAY[pair.lo, pair.hi, pair.mode]);
+		PERFORM rapport.event_emit('p:' || pair.lo, 'match', jsonb_build_object('person_id', pair.hi, 'mode', m.code)),
+				rapport.event_emit('p:' || pair.hi, 'match', jsonb_build_object('person_id', pair.lo, 'mode', m.code))
+		FROM rapport.mode AS m
+		WHERE m.mode = mode_id;
+	END IF;
+	IF matched THEN
+		SELECT p.conversation_id INTO conversation_id
+		FROM rapport.pair AS p
+		WHERE p.lo = pair.lo AND p.hi = pair.hi AND p.mode = pair.mode;
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport."like"(bigint, text) IS
+'Likes a person in a mode (NULL: the first I take part in). matched tells whether it is mutual, conversation_id where to talk then. Again is the same as once. Errors: self_target, not_found (also where a two-way filter of either side, a block or an ended match stands between), profile_incomplete, mode_not_enabled, unknown_mode.';
+GRANT EXECUTE ON FUNCTION rapport."like"(bigint, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.pass(person_id bigint, mode text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	mode_id smallint := rapport.match_mode(me, mode);
+	days integer := rapport.setting_int('pass_days');
+BEGIN
+	IF pass.person_id = me THEN
+		PERFORM rapport.fail('self_target');
+	END IF;
+	PERFORM rapport.lock_two_people(me, pass.person_id);
+	IF NOT EXISTS (SELECT FROM rapport.candidate AS c WHERE c.person_id = pass.person_id AND c.mode = mode_id)
+		OR rapport.is_blocked(me, pass.person_id) THEN
+		PERFORM rapport.fail('not_found');
+	END IF;
+	-- A pass takes my like back.
+	UPDATE rapport.pair AS p
+	SET lo_action = CASE WHEN p.lo <> me THEN p.lo_action END,
+		hi_action = CASE WHEN p.hi <> me THEN p.hi_action END
+	WHERE p.lo = least(me, pass.person_id)
+	AND p.hi = greatest(me, pass.person_id)
+	AND p.mode = mode_id
+	AND p.matched_at IS NULL
+	AND p.ended_at IS NULL;
+	IF NOT FOUND AND EXISTS (SELECT FROM rapport.pair AS p
+							 WHERE p.lo = least(me, pass.person_id)
+							 AND p.hi = greatest(me, pass.person_id)
+							 AND p.mode = mode_id
+							 AND p.matched_at IS NOT NULL) THEN
+		PERFORM rapport.fail('already_matched');
+	END IF;
+	DELETE FROM rapport.pair AS p
+	WHERE p.lo = least(me, pass.person_id)
+	AND p.hi = greatest(me, pass.person_id)
+	AND p.mode = mode_id
+	AND p.lo_action IS NULL
+	AND p.hi_action IS NULL;
+	DELETE FROM rapport.like_received AS l
+	WHERE l.person_id = pass.person_id AND l.mode = mode_id AND l.other_id = me;
+	INSERT INTO rapport.swipe AS w (person_id, other_id, mode, action, at, expires)
+	VALUES (me, pass.person_id, mode_id, 'pass', rapport.now(), CASE WHEN days > 0 THEN rapport.today() + days END)
+	ON CONFLICT ON CONSTRAINT swipe_pkey DO UPDATE
+	SET action = 'pass', at = excluded.at, expires = excluded.expires;
+	PERFORM rapport.mark_active(ARRAY[me]);
+END;
+$$;
+COMMENT ON FUNCTION rapport.pass(bigint, text) IS
+'Passes a person in a mode (NULL: the first I take part in): they are not shown again, for the setting pass_days or for good, and a like of mine is taken back. Errors: self_target, not_found, already_matched, mode_not_enabled, profile_incomplete, unknown_mode.';
+GRANT EXECUTE ON FUNCTION rapport.pass(bigint, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.matches(mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL)
+RETURNS TABLE (person_id bigint, display_name text, age integer, matched_at timestamp with time zone,
+			   conversation_id bigint, in_mode text, cursor text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	size integer := rapport.match_page_size(page_size);
+	mode_id smallint;
+	scope text := 'matches ' || me;
+	place text[];
+	after_at timestamp with time zone := 'infinity';
+	after_id bigint := 0;
+	after_mode smallint := 0;
+BEGIN
+	IF mode IS NOT NULL THEN
+		SELECT m.mode INTO mode_id FROM rapport.mode AS m WHERE m.code = matches.mode;
+		IF NOT FOUND THEN
+			PERFORM rapport.fail('unknown_mode', format('%L is not a mode.', mode));
+		END IF;
+	END IF;
+	IF after IS NOT NULL THEN
+		place := string_to_array(rapport.unseal(scope, after), ' ');
+		IF place IS NULL THEN
+			PERFORM rapport.fail('invalid_cursor');
+		END IF;
+		after_at := timestamptz 'epoch' + place[1]::bigint * interval '1 microsecond';
+		after_id := place[2];
+		after_mode := place[3];
+	END IF;
+	RETURN QUERY
+	SELECT x.other_id, p.display_name, rapport.person_age(p.birth_date, rapport.today()), x.matched_at,
+		   x.conversation_id, m.code,
+		   rapport.seal(scope, concat_ws(' ', (extract(epoch FROM x.matched_at) * 1000000)::bigint, x.other_id, x.mode))
+	FROM (
+		(SELECT y.hi AS other_id, y.mode, y.matched_at, y.conversation_id
+		 FROM rapport.pair AS y
+		 WHERE y.lo = me
+		 AND y.matched_at IS NOT NULL
+		 AND (y.mode = mode_id OR mode_id IS NULL)
+		 AND y.matched_at <= after_at
+		 AND (y.matched_at, y.hi, y.mode) < (after_at, after_id, after_mode)
+		 AND NOT EXISTS (SELECT FROM rapport.block AS b WHERE b.person_id = me AND b.other_id = y.hi)
+		 AND NOT EXISTS (SELECT FROM rapport.blocked_by AS b WHERE b.person_id = me AND b.other_id = y.hi)
+		 ORDER BY y.matched_at DESC, y.hi DESC, y.mode DESC
+		 LIMIT size)
+		UNION ALL
+		(SELECT y.lo, y.mode, y.matched_at, y.conversation_id
+		 FROM rapport.pair AS y
+		 WHERE y.hi = me
+		 AND y.matched_at IS NOT NULL
+		 AND (y.mode = mode_id OR mode_id IS NULL)
+		 AND y.matched_at <= after_at
+		 AND (y.matched_at, y.lo, y.mode) < (after_at, after_id, after_mode)
+		 AND NOT EXISTS (SELECT FROM rapport.block AS b WHERE b.person_id = me AND b.other_id = y.lo)
+		 AND NOT EXISTS (SELECT FROM rapport.blocked_by AS b WHERE b.person_id = me AND b.other_id = y.lo)
+		 ORDER BY y.matched_at DESC, y.lo DESC, y.mode DESC
+		 LIMIT size)) AS x
+	JOIN rapport.profile AS p ON p.person_id = x.other_id
+	JOIN rapport.mode AS m ON m.mode = x.mode
+	ORDER BY x.matched_at DESC, x.other_id DESC, x.mode DESC
+	LIMIT size;
+END;
+$$;
+COMMENT ON FUNCTION rapport.matches(text, integer, text) IS
+'My matches, newest first, in one mode or in all (NULL), without anyone blocked either way; in_mode is the mode of each. page_size is 1 to 100 (20); after is the cursor of the last row of the page before. Errors: unknown_mode, out_of_range, invalid_cursor.';
+GRANT EXECUTE ON FUNCTION rapport.matches(text, integer, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.unmatch(person_id bigint, mode text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	mode_id smallint;
+	ended rapport.pair;
+	any_ended boolean := false;
+BEGIN
+	IF unmatch.person_id = me THEN
+		PERFORM rapport.fail('self_target');
+	END IF;
+	IF mode IS NOT NULL THEN
+		SELECT m.mode INTO mode_id FROM rapport.mode AS m WHERE m.code = unmatch.mode;
+		IF NOT FOUND THEN
+			PERFORM rapport.fail('unknown_mode', format('%L is not a mode.', mode));
+		END IF;
+	END IF;
+	PERFORM rapport.lock_two_people(me, unmatch.person_id);
+	IF NOT rapport.is_blocked(me, unmatch.person_id) THEN
+		FOR ended IN
+			UPDATE rapport.pair AS p
+			SET matched_at = NULL,
+				ended_at = rapport.now()
+			WHERE p.lo = least(me, unmatch.person_id)
+			AND p.hi = greatest(me, unmatch.person_id)
+			AND (p.mode = mode_id OR mode_id IS NULL)
+			AND p.matched_at IS NOT NULL
+			RETURNING p.*
+		LOOP
+			any_ended := true;
+			PERFORM rapport.run_hooks('unmatched', ARRAY[ended.lo, ended.hi, ended.mode]);
+		END LOOP;
+	END IF;
+	IF NOT any_ended THEN
+		PERFORM rapport.fail('not_found');
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.unmatch(bigint, text) IS
+'Ends my match with a person in one mode or in all (NULL), for good: neither is shown to the other again. Errors: self_target, not_found, unknown_mode.';
+GRANT EXECUTE ON FUNCTION rapport.unmatch(bigint, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.likes_received(mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL)
+RETURNS TABLE (person_id bigint, display_name text, age integer, distance_km integer, liked_at timestamp with time zone, cursor text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	size integer := rapport.match_page_size(page_size);
+	mode_id smallint := rapport.match_mode(me, mode);
+	my_key rapport.match_key := rapport.match_side(me, mode_id, 1);
+	query rapport.match_query := rapport.match_query_for(me, mode_id, my_key, rapport.today(), rapport.seen_by(me, mode_id));
+	scope text := format('likes_received %s %s', me, mode_id);
+	place text[];
+	after_at timestamp with time zone := 'infinity';
+	after_id bigint := 0;
+BEGIN
+	IF after IS NOT NULL THEN
+		place := string_to_array(rapport.unseal(scope, after), ' ');
+		IF place IS NULL THEN
+			PERFORM rapport.fail('invalid_cursor');
+		END IF;
+		after_at := timestamptz 'epoch' + place[1]::bigint * interval '1 microsecond';
+		after_id := place[2];
+	END IF;
+	RETURN QUERY
+	SELECT l.other_id, p.display_name, rapport.person_age(p.birth_date, rapport.today()),
+		   rapport.distance_bucket(rapport.match_distance_m(my_key, c.key)), l.at,
+		   rapport.seal(scope, concat_ws(' ', (extract(epoch FROM l.at) * 1000000)::bigint, l.other_id))
+	FROM rapport.like_received AS l
+	JOIN rapport.candidate AS c ON c.person_id = l.other_id AND c.mode = l.mode
+	JOIN rapport.profile AS p ON p.person_id = l.other_id
+	WHERE l.person_id = me
+	AND l.mode = mode_id
+	AND (l.at, l.other_id) < (after_at, after_id)
+	AND rapport.match_accepts(c.key, query)
+	ORDER BY l.at DESC, l.other_id DESC
+	LIMIT size;
+END;
+$$;
+COMMENT ON FUNCTION rapport.likes_received(text, integer, text) IS
+'Who likes me in a mode (NULL: the first I take part in) and waits for an answer, newest first: not those I swiped on, nor anyone blocked, gone or beyond a two-way filter of either side. page_size is 1 to 100 (20); after is the cursor of the last row of the page before. Errors: profile_incomplete, mode_not_enabled, unknown_mode, out_of_range, invalid_cursor.';
+GRANT EXECUTE ON FUNCTION rapport.likes_received(text, integer, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.pair_set_conversation(lo bigint, hi bigint, mode smallint, conversation_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	UPDATE rapport.pair AS p
+	SET conversation_id = pair_set_conversation.conversation_id
+	WHERE p.lo = pair_set_conversation.lo
+	AND p.hi = pair_set_conversation.hi
+	AND p.mode = pair_set_conversation.mode;
+END;
+$$;
+COMMENT ON FUNCTION rapport.pair_set_conversation(bigint, bigint, smallint, bigint) IS
+'Notes where a matched pair talks; for the hook of the event matched.';

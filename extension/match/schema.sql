@@ -146,3 +146,63 @@ CREATE OPERATOR CLASS rapport.match_key_ops
 	FUNCTION 11 rapport.match_gist_sortsupport(internal);
 
 -- People
+
+CREATE TABLE rapport.candidate (
+	person_id bigint NOT NULL,
+	mode smallint NOT NULL,
+	key rapport.match_key NOT NULL,
+	PRIMARY KEY (person_id, mode)
+);
+COMMENT ON TABLE rapport.candidate IS
+'Who can be discovered: active people with every required step done, one row a mode they take part in. Derived from profile and preference by candidate_refresh().';
+COMMENT ON COLUMN rapport.candidate.key IS
+'What others test this person with: what they are, and whom they accept two-way. It holds the mode as well.';
+CREATE INDEX candidate_key ON rapport.candidate USING gist (key);
+SELECT pg_catalog.pg_extension_config_dump('rapport.candidate', '');
+
+CREATE TABLE rapport.swipe (
+	person_id bigint NOT NULL,
+	other_id bigint NOT NULL,
+	at timestamp with time zone NOT NULL,
+	expires date,
+	mode smallint NOT NULL,
+	action text NOT NULL CHECK (action IN ('like', 'pass')),
+	PRIMARY KEY (person_id, mode, other_id)
+);
+COMMENT ON TABLE rapport.swipe IS 'What a person did with the people shown to them; whoever stands here is not shown again.';
+COMMENT ON COLUMN rapport.swipe.expires IS 'The day from which the other may be shown again; NULL for never.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.swipe', '');
+
+CREATE TABLE rapport.like_received (
+	person_id bigint NOT NULL,
+	other_id bigint NOT NULL,
+	at timestamp with time zone NOT NULL,
+	mode smallint NOT NULL,
+	PRIMARY KEY (person_id, mode, other_id)
+);
+COMMENT ON TABLE rapport.like_received IS 'Likes by other_id as the person who got them reads them.';
+CREATE INDEX like_received_at ON rapport.like_received (person_id, mode, at, other_id);
+SELECT pg_catalog.pg_extension_config_dump('rapport.like_received', '');
+
+CREATE TABLE rapport.pair (
+	lo bigint NOT NULL,
+	hi bigint NOT NULL,
+	matched_at timestamp with time zone,
+	ended_at timestamp with time zone,
+	conversation_id bigint,
+	mode smallint NOT NULL,
+	lo_action text CHECK (lo_action = 'like'),
+	hi_action text CHECK (hi_action = 'like'),
+	PRIMARY KEY (lo, hi, mode),
+	CHECK (lo < hi),
+	CHECK (matched_at IS NULL OR (lo_action IS NOT NULL AND hi_action IS NOT NULL)),
+	CHECK (ended_at IS NULL OR matched_at IS NULL)
+);
+COMMENT ON TABLE rapport.pair IS
+'The truth about likes between two people, lower id first: its row is what decides a match, so two simultaneous likes make one.';
+COMMENT ON COLUMN rapport.pair.matched_at IS 'When both had liked; NULL while only one has, and after an unmatch.';
+COMMENT ON COLUMN rapport.pair.ended_at IS 'When one of them unmatched; this is for good.';
+COMMENT ON COLUMN rapport.pair.conversation_id IS 'The conversation of the match, set by the chat topic.';
+CREATE INDEX pair_lo_matched ON rapport.pair (lo, matched_at, hi) WHERE matched_at IS NOT NULL;
+CREATE INDEX pair_hi_matched ON rapport.pair (hi, matched_at, lo) WHERE matched_at IS NOT NULL;
+SELECT pg_catalog.pg_extension_config_dump('rapport.pair', '');
