@@ -171,7 +171,7 @@ SELECT 'an optional argument of a route''s function defaults to null', r.call ||
 FROM rapport.route AS r
 JOIN pg_proc AS p ON p.oid = r.call
 WHERE p.pronargdefaults > 0
-AND regexp_replace(pg_get_expr(p.proargdefaults, 0), 'NULL::[a-z ]+', '', 'g') !~ '^[, ]*$'
+AND regexp_replace(pg_get_expr(p.proargdefaults, 0), 'NULL::[a-z \[\]]+', '', 'g') !~ '^[, ]*$'
 UNION ALL
 SELECT 'names are resolved and types fit (plpgsql_check)', f.fn || ': ' || c.message
 FROM lint.fn AS f

@@ -44,7 +44,7 @@ CREATE OR REPLACE FUNCTION rapport.route_arguments(method text, path text, call 
 RETURNS TABLE (ord integer, name text, place text, type text, required boolean)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT (row_number() OVER (ORDER BY a.n))::integer,
+	SELECT a.ord::integer,
 		   a.name,
 		   CASE WHEN route_arguments.path LIKE '%{' || a.name || '}%' THEN 'path'
 				WHEN a.name = 'body' AND a.type = 'jsonb'::regtype THEN 'whole'
@@ -52,12 +52,15 @@ BEGIN ATOMIC
 				ELSE 'body'
 		   END,
 		   format_type(a.type, NULL),
-		   a.n <= p.pronargs - p.pronargdefaults
+		   a.ord <= p.pronargs - p.pronargdefaults
 	FROM pg_proc AS p
-	CROSS JOIN LATERAL unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]), p.proargnames, p.proargmodes)
-		WITH ORDINALITY AS a (type, name, mode, n)
-	WHERE p.oid = route_arguments.call
-	AND coalesce(a.mode, 'i') IN ('i', 'b');
+	CROSS JOIN LATERAL (
+		SELECT x.type, x.name, row_number() OVER (ORDER BY x.n) AS ord
+		FROM unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]), p.proargnames, p.proargmodes)
+			WITH ORDINALITY AS x (type, name, mode, n)
+		WHERE coalesce(x.mode, 'i') IN ('i', 'b')
+	) AS a
+	WHERE p.oid = route_arguments.call;
 END;
 COMMENT ON FUNCTION rapport.route_arguments(text, text, oid) IS
 'The arguments of a route''s function in order, and where a request carries each: path, query, body (a member of the JSON object) or whole (the JSON object itself).';

@@ -1,4 +1,28 @@
 -- The whole REST surface on one page. Arguments and texts come from the functions.
 
 INSERT INTO rapport.route (method, path, call, role, lane, success, tag, builtin) VALUES
-	('GET', '/v1/errors', 'rapport.error_codes', 'anon', 'read', 200, 'service', true);
+	('GET', '/v1/errors', 'rapport.error_codes', 'anon', 'read', 200, 'service', true),
+
+	('POST', '/v1/sign-up', 'rapport.sign_up', 'anon', 'heavy', 200, 'account', true),
+	('POST', '/v1/sign-in', 'rapport.sign_in', 'anon', 'heavy', 200, 'account', true),
+	('POST', '/v1/sessions/refresh', 'rapport.refresh_session', 'anon', 'write', 200, 'account', true),
+	('GET', '/v1/sessions', 'rapport.sessions', 'user', 'read', 200, 'account', true),
+	('DELETE', '/v1/sessions/current', 'rapport.sign_out', 'user', 'write', 200, 'account', true),
+	('DELETE', '/v1/sessions/{session_id}', 'rapport.revoke_session', 'user', 'write', 200, 'account', true),
+	('GET', '/v1/account', 'rapport.my_account', 'user', 'read', 200, 'account', true),
+	('PUT', '/v1/account/password', 'rapport.change_password', 'user', 'heavy', 200, 'account', true),
+
+	('GET', '/v1/attributes', 'rapport.attributes', 'anon', 'read', 200, 'profile', true),
+	('GET', '/v1/me', 'rapport.my_profile', 'user', 'read', 200, 'profile', true),
+	('PATCH', '/v1/me', 'rapport.update_profile', 'user', 'write', 200, 'profile', true),
+	('PUT', '/v1/me/place', 'rapport.set_place', 'user', 'write', 200, 'profile', true),
+	('PUT', '/v1/me/preferences/{mode}', 'rapport.set_preference', 'user', 'write', 200, 'profile', true),
+
+	('GET', '/v1/blocks', 'rapport.blocks', 'user', 'read', 200, 'safety', true),
+	('PUT', '/v1/blocks/{person_id}', 'rapport.block', 'user', 'write', 200, 'safety', true),
+	('DELETE', '/v1/blocks/{person_id}', 'rapport.unblock', 'user', 'write', 200, 'safety', true),
+
+	('GET', '/v1/conversations', 'rapport.conversations', 'user', 'read', 200, 'chat', true),
+	('GET', '/v1/conversations/{conversation_id}/messages', 'rapport.messages', 'user', 'read', 200, 'chat', true),
+	('POST', '/v1/conversations/{conversation_id}/messages', 'rapport.send_message', 'user', 'write', 201, 'chat', true),
+	('PUT', '/v1/conversations/{conversation_id}/read', 'rapport.mark_read', 'user', 'write', 200, 'chat', true);
