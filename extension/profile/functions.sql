@@ -247,10 +247,11 @@ CREATE OR REPLACE FUNCTION rapport.missing_steps(person rapport.profile) RETURNS
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT s.step
-	FROM (SELECT coalesce(r.step, d.step)
-		  FROM rapport.step_default AS d
-		  FULL JOIN rapport.required_step AS r ON r.step = d.step
-		  WHERE coalesce(r.required, d.required)) AS s (step)
+	-- An array, so that the list is made once a query and not once a person.
+	FROM unnest(ARRAY(SELECT coalesce(r.step, d.step)
+					  FROM rapport.step_default AS d
+					  FULL JOIN rapport.required_step AS r ON r.step = d.step
+					  WHERE coalesce(r.required, d.required))) AS s (step)
 	WHERE NOT CASE s.step
 		WHEN 'display_name' THEN (missing_steps.person).display_name IS NOT NULL
 		WHEN 'birth_date' THEN (missing_steps.person).birth_date IS NOT NULL
@@ -720,3 +721,328 @@ $$;
 COMMENT ON PROCEDURE rapport.refresh_people() IS
 'Derives anew what other topics derive from people (who is a candidate), after a change of required steps or settings. Commits every 10,000 people; not inside a transaction.';
 GRANT EXECUTE ON PROCEDURE rapport.refresh_people() TO rapport_service;
+
+-- Import. The procedure reads the source with its caller's rights and hands the rows over as JSON; the functions below
+-- write with the owner's.
+
+CREATE OR REPLACE FUNCTION rapport.import_begin(source text, mapping jsonb, OUT resumed boolean, OUT done_to text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	run rapport.import_run;
+BEGIN
+	SELECT r.* INTO run FROM rapport.import_run AS r WHERE r.source = import_begin.source FOR NO KEY UPDATE;
+	resumed := FOUND AND run.finished_at IS NULL AND run.mapping = import_begin.mapping;
+	IF resumed THEN
+		done_to := run.done_to;
+		RETURN;
+	END IF;
+	-- Made now if it is not there, and committed before the first batch: until then every new_id() reads it again.
+	PERFORM rapport.database_secret('ids');
+	DELETE FROM rapport.import_reject AS r WHERE r.source = import_begin.source;
+	DELETE FROM rapport.import_run AS r WHERE r.source = import_begin.source;
+	INSERT INTO rapport.import_run (source, mapping, started_at)
+	VALUES (import_begin.source, import_begin.mapping, rapport.now());
+END;
+$$;
+COMMENT ON FUNCTION rapport.import_begin(text, jsonb) IS
+'Starts the import of a source, or goes on with one that was interrupted under the same mapping: resumed, and the external_id it got to. For import_people().';
+GRANT EXECUTE ON FUNCTION rapport.import_begin(text, jsonb) TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.import_end(source text, OUT added bigint, OUT updated bigint, OUT rejected bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	UPDATE rapport.import_run AS r
+	SET finished_at = rapport.now()
+	WHERE r.source = import_end.source
+	RETURNING r.added, r.updated, r.rejected INTO added, updated, rejected;
+END;
+$$;
+COMMENT ON FUNCTION rapport.import_end(text) IS 'Marks the import of a source finished; how many people it added and updated, and how many rows it rejected. For import_people().';
+GRANT EXECUTE ON FUNCTION rapport.import_end(text) TO rapport_service;
+
+-- Plans are made for the batch at hand: a generic one would expect ten rows. Compiling them costs more than running them.
+CREATE OR REPLACE FUNCTION rapport.import_batch(source text, after text, upto text, documents jsonb[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+SET plan_cache_mode = force_custom_plan SET jit = off SET work_mem = '64MB'
+AS $$
+DECLARE
+	rules jsonb := rapport.profile_rules();
+	grid integer := rapport.setting_int('grid_metres');
+	today date := rapport.today();
+	moment timestamp with time zone := rapport.now();
+	run rapport.import_run;
+	changed bigint[];
+	new_people bigint;
+	refused bigint;
+BEGIN
+	SELECT r.* INTO run FROM rapport.import_run AS r WHERE r.source = import_batch.source FOR NO KEY UPDATE;
+	IF NOT FOUND OR run.finished_at IS NOT NULL OR run.done_to IS DISTINCT FROM import_batch.after THEN
+		PERFORM rapport.fail('conflict', 'Another import of this source is under way.');
+	END IF;
+
+	WITH row_read AS MATERIALIZED (
+		SELECT g.n, g.document, g.external_id, e.person_id, p.person_id IS NOT NULL AS has_profile,
+			   c.display_name, c.birth_date, c.about, c.traits, c.numbers, c.tags, c.embedding, c.paused,
+			   place.cell_latitude, place.cell_longitude,
+			   day.active_on,
+			   wish.preferences,
+			   coalesce(id.problems, '{}') || coalesce(c.problems, '{}') || coalesce(place.problems, '{}')
+			   || coalesce(day.problems, '{}') || coalesce(wish.problems, '{}') AS problems
+		FROM (SELECT d.n, d.document, d.document ->> 'external_id' AS external_id,
+					 count(*) OVER (PARTITION BY d.document ->> 'external_id') AS copies
+			  FROM unnest(import_batch.documents) WITH ORDINALITY AS d (document, n)) AS g
+		LEFT JOIN rapport.external_identity AS e ON e.external_id = g.external_id
+		LEFT JOIN rapport.profile AS p ON p.person_id = e.person_id
+		CROSS JOIN LATERAL rapport.read_profile(p, g.document -> 'profile', rules) AS c
+		CROSS JOIN LATERAL (
+			SELECT CASE
+				WHEN g.external_id IS NULL THEN ARRAY['missing_field: external_id is null.']
+				WHEN char_length(g.external_id) NOT BETWEEN 1 AND 200 THEN ARRAY['out_of_range: external_id has 1 to 200 characters.']
+				WHEN g.copies > 1 THEN ARRAY['conflict: The source has this external_id more than once.']
+				END) AS id (problems)
+		CROSS JOIN LATERAL (
+			SELECT cell.cell_latitude, cell.cell_longitude, CASE
+				WHEN cell.cell_latitude IS NULL
+				AND num_nonnulls(nullif(g.document -> 'latitude', 'null'), nullif(g.document -> 'longitude', 'null')) > 0
+				THEN ARRAY['out_of_range: There is no such place.']
+				END
+			FROM rapport.read_place(coalesce(g.document -> 'latitude', 'null'), coalesce(g.document -> 'longitude', 'null'), grid) AS cell)
+			AS place (cell_latitude, cell_longitude, problems)
+		CROSS JOIN LATERAL (
+			SELECT x.given, CASE
+				WHEN x.given IS NULL AND g.document ->> 'active_on' IS NOT NULL
+				THEN ARRAY['invalid_value: active_on is not a date, yyyy-mm-dd.']
+				WHEN x.given > today + 1 THEN ARRAY['out_of_range: active_on is in the future.']
+				END
+			FROM (SELECT rapport.read_date(g.document ->> 'active_on')) AS x (given)) AS day (active_on, problems)
+		CROSS JOIN LATERAL (
+			SELECT array_agg(ROW(e.person_id, m.mode, r.enabled, r.accepts, r.strengths, r.number_min, r.number_max, r.number_unset,
+								 r.age_min, r.age_max, r.max_distance_km, moment)::rapport.preference) FILTER (WHERE m.mode IS NOT NULL),
+				   CASE WHEN jsonb_typeof(g.document -> 'preferences') NOT IN ('object', 'null')
+				   THEN ARRAY['wrong_type: preferences is an object.']
+				   ELSE (array_agg(CASE WHEN m.mode IS NULL THEN format('unknown_mode: %L is not a mode.', left(w.mode, 60)) ELSE problem END)
+						 FILTER (WHERE m.mode IS NULL OR problem IS NOT NULL))[1:20] END
+			FROM jsonb_each(CASE jsonb_typeof(g.document -> 'preferences') WHEN 'object' THEN g.document -> 'preferences' ELSE '{}' END) AS w (mode, body)
+			LEFT JOIN rapport.mode AS m ON m.code = w.mode
+			LEFT JOIN rapport.preference AS q ON q.person_id = e.person_id AND q.mode = m.mode
+			CROSS JOIN LATERAL rapport.read_preference(q, w.body, rules) AS r
+			LEFT JOIN LATERAL unnest(r.problems) AS problem ON true) AS wish (preferences, problems)
+	), verdict AS MATERIALIZED (
+		SELECT r.*, r.person_id IS NULL AS is_new, coalesce(r.person_id, rapport.new_id()) AS id
+		FROM row_read AS r
+		WHERE r.problems = '{}'
+	), person AS (
+		INSERT INTO rapport.person (person_id, created_at)
+		SELECT v.id, moment FROM verdict AS v WHERE v.is_new
+	), identity AS (
+		INSERT INTO rapport.external_identity (external_id, person_id)
+		SELECT v.external_id, v.id FROM verdict AS v WHERE v.is_new
+	), profile_new AS (
+		INSERT INTO rapport.profile (person_id, display_name, birth_date, about, place, place_at, traits, numbers, tags, embedding,
+									 paused, created_at, updated_at)
+		SELECT v.id, v.display_name, v.birth_date, v.about, rapport.make_place(v.cell_latitude, v.cell_longitude),
+			   CASE WHEN v.cell_latitude IS NOT NULL THEN moment END, v.traits, v.numbers, v.tags, v.embedding, v.paused, moment, moment
+		FROM verdict AS v
+		WHERE NOT v.has_profile
+	), profile_old AS (
+		UPDATE rapport.profile AS p
+		SET display_name = v.display_name,
+			birth_date = v.birth_date,
+			about = v.about,
+			place = CASE WHEN v.document ? 'latitude' THEN rapport.make_place(v.cell_latitude, v.cell_longitude) ELSE p.place END,
+			place_at = CASE WHEN NOT v.document ? 'latitude' THEN p.place_at WHEN v.cell_latitude IS NOT NULL THEN moment END,
+			traits = v.traits,
+			numbers = v.numbers,
+			tags = v.tags,
+			embedding = v.embedding,
+			paused = v.paused,
+			updated_at = moment
+		FROM verdict AS v
+		WHERE v.has_profile
+		AND p.person_id = v.id
+	), activity AS (
+		INSERT INTO rapport.activity AS a (person_id, active_on)
+		SELECT v.id, coalesce(least(v.active_on, today), today)
+		FROM verdict AS v
+		WHERE v.is_new OR v.active_on IS NOT NULL
+		ON CONFLICT ON CONSTRAINT activity_pkey DO UPDATE SET active_on = excluded.active_on
+		WHERE a.active_on < excluded.active_on
+	), preference AS (
+		INSERT INTO rapport.preference AS p (person_id, mode, enabled, accepts, strengths, number_min, number_max, number_unset,
+											 age_min, age_max, max_distance_km, updated_at)
+		SELECT v.id, q.mode, q.enabled, q.accepts, q.strengths, q.number_min, q.number_max, q.number_unset,
+			   q.age_min, q.age_max, q.max_distance_km, q.updated_at
+		FROM verdict AS v
+		CROSS JOIN LATERAL unnest(v.preferences) AS q
+		ON CONFLICT ON CONSTRAINT preference_pkey DO UPDATE
+		SET enabled = excluded.enabled, accepts = excluded.accepts, strengths = excluded.strengths, number_min = excluded.number_min,
+			number_max = excluded.number_max, number_unset = excluded.number_unset, age_min = excluded.age_min,
+			age_max = excluded.age_max, max_distance_km = excluded.max_distance_km, updated_at = excluded.updated_at
+	), reject AS (
+		INSERT INTO rapport.import_reject (source, reject, external_id, row, reasons)
+		SELECT import_batch.source, run.rejected + row_number() OVER (ORDER BY r.n), r.external_id,
+			   r.document - ARRAY['latitude', 'longitude'], r.problems
+		FROM row_read AS r
+		WHERE r.problems <> '{}'
+	)
+	SELECT array_agg(v.id), count(*) FILTER (WHERE v.is_new),
+		   (SELECT count(*) FROM row_read AS r WHERE r.problems <> '{}')
+	INTO changed, new_people, refused
+	FROM verdict AS v;
+
+	UPDATE rapport.import_run AS r
+	SET done_to = import_batch.upto,
+		added = r.added + new_people,
+		updated = r.updated + coalesce(cardinality(changed), 0) - new_people,
+		rejected = r.rejected + refused
+	WHERE r.source = import_batch.source;
+	IF changed IS NOT NULL THEN
+		PERFORM rapport.run_hooks('person_changed', changed);
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.import_batch(text, text, text, jsonb[]) IS
+'Writes one batch of an import: documents {external_id, profile: what update_profile takes, latitude, longitude, active_on, preferences: {mode: what set_preference takes}}. Rows with problems go to import_reject, all others change people. after and upto are the external_ids the batch lies between. For import_people(). Errors: conflict.';
+GRANT EXECUTE ON FUNCTION rapport.import_batch(text, text, text, jsonb[]) TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.import_expression(source regclass, mapping jsonb) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	field text;
+	target jsonb;
+	used text;
+	profile text[] := '{}';
+	attributes text[] := '{}';
+	document text[] := '{}';
+	column_of text;
+BEGIN
+	IF pg_catalog.jsonb_typeof(mapping) IS DISTINCT FROM 'object' THEN
+		PERFORM rapport.fail('wrong_type', 'The mapping must be an object: {"external_id": "id", ...}.');
+	END IF;
+	IF NOT mapping ? 'external_id' THEN
+		PERFORM rapport.fail('missing_field', 'The mapping must name the column of external_id.');
+	END IF;
+	IF mapping ? 'latitude' <> mapping ? 'longitude' THEN
+		PERFORM rapport.fail('missing_field', 'Map latitude and longitude, or neither.');
+	END IF;
+	FOR field, target IN SELECT m.key, m.value FROM pg_catalog.jsonb_each(mapping) AS m
+	LOOP
+		IF field NOT IN ('external_id', 'display_name', 'birth_date', 'about', 'tags', 'embedding', 'paused', 'latitude', 'longitude',
+						 'active_on', 'attributes', 'preferences') THEN
+			PERFORM rapport.fail('unknown_field', pg_catalog.format('%L is not a field that can be imported.', field));
+		END IF;
+		IF pg_catalog.jsonb_typeof(target) <> 'string'
+			AND NOT (field = 'attributes' AND pg_catalog.jsonb_typeof(target) = 'object') THEN
+			PERFORM rapport.fail('wrong_type', pg_catalog.format('%I takes the name of a column%s.', field,
+				CASE field WHEN 'attributes' THEN ', or an object with one for each attribute' ELSE '' END));
+		END IF;
+		FOR column_of, used IN
+			SELECT t.key, t.value
+			FROM pg_catalog.jsonb_each_text(CASE pg_catalog.jsonb_typeof(target) WHEN 'object' THEN target
+											ELSE pg_catalog.jsonb_build_object('', target) END) AS t
+		LOOP
+			IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
+						   WHERE a.attrelid = source AND a.attname = used AND a.attnum > 0 AND NOT a.attisdropped) THEN
+				PERFORM rapport.fail('invalid_value', pg_catalog.format('%s has no column %L.', source, used));
+			END IF;
+			IF column_of <> '' AND NOT EXISTS (SELECT FROM rapport.attribute AS a WHERE a.code = column_of) THEN
+				PERFORM rapport.fail('unknown_attribute', pg_catalog.format('%L is not an attribute.', column_of));
+			END IF;
+			used := pg_catalog.format('pg_catalog.to_jsonb(s.%I)', used);
+			CASE
+				WHEN field = 'external_id' THEN
+					document := document || pg_catalog.format('%L, s.%I::text', field, target ->> 0);
+				WHEN column_of <> '' THEN
+					attributes := attributes || pg_catalog.format('%L, %s', column_of, used);
+				WHEN field = 'attributes' THEN
+					profile := profile || pg_catalog.format('%L, COALESCE(%s, ''{}'')', field, used);
+				WHEN field = 'paused' THEN
+					profile := profile || pg_catalog.format('%L, COALESCE(%s, ''false'')', field, used);
+				WHEN field IN ('latitude', 'longitude', 'active_on', 'preferences') THEN
+					document := document || pg_catalog.format('%L, %s', field, used);
+				ELSE
+					profile := profile || pg_catalog.format('%L, %s', field, used);
+			END CASE;
+		END LOOP;
+	END LOOP;
+	IF attributes <> '{}' THEN
+		profile := profile || pg_catalog.format('''attributes'', pg_catalog.jsonb_build_object(%s)', pg_catalog.array_to_string(attributes, ', '));
+	END IF;
+	RETURN pg_catalog.format('pg_catalog.jsonb_build_object(%s, ''profile'', pg_catalog.jsonb_build_object(%s))',
+							 pg_catalog.array_to_string(document, ', '), pg_catalog.array_to_string(profile, ', '));
+END;
+$$;
+COMMENT ON FUNCTION rapport.import_expression(regclass, jsonb) IS
+'Checks a mapping and turns it into the SQL that makes a document of a row s of the source, as import_batch() takes them. Errors: wrong_type, missing_field, unknown_field, unknown_attribute, invalid_value.';
+GRANT EXECUTE ON FUNCTION rapport.import_expression(regclass, jsonb) TO rapport_service;
+
+CREATE OR REPLACE PROCEDURE rapport.import_people(source regclass, mapping jsonb, INOUT added bigint DEFAULT NULL,
+												  INOUT updated bigint DEFAULT NULL, INOUT rejected bigint DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	batch CONSTANT integer := 10000;
+	source_name text;
+	expression text;
+	id text;
+	id_type text;
+	run record;
+	at text;
+	upto text;
+	documents jsonb[];
+	document jsonb;
+BEGIN
+	SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) INTO source_name
+	FROM pg_catalog.pg_class AS c
+	JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+	WHERE c.oid = source;
+	expression := rapport.import_expression(source, mapping);
+	id := pg_catalog.quote_ident(mapping ->> 'external_id');
+	SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) INTO id_type
+	FROM pg_catalog.pg_attribute AS a
+	WHERE a.attrelid = source AND a.attname = mapping ->> 'external_id';
+
+	SELECT b.* INTO run FROM rapport.import_begin(source_name, mapping) AS b;
+	at := run.done_to;
+	IF NOT run.resumed THEN
+		documents := '{}';
+		FOR document IN EXECUTE pg_catalog.format('SELECT %s FROM %s AS s WHERE s.%s IS NULL', expression, source, id)
+		LOOP
+			documents := documents || document;
+			IF pg_catalog.cardinality(documents) = batch THEN
+				PERFORM rapport.import_batch(source_name, NULL, NULL, documents);
+				documents := '{}';
+			END IF;
+		END LOOP;
+		IF documents <> '{}' THEN
+			PERFORM rapport.import_batch(source_name, NULL, NULL, documents);
+		END IF;
+		COMMIT;
+	END IF;
+
+	-- Batches go by the order of the ids, rows with the same id together: what is done is one value.
+	LOOP
+		PERFORM pg_catalog.set_config('jit', 'off', true);
+		EXECUTE pg_catalog.format(
+			'SELECT pg_catalog.array_agg(%s ORDER BY s.%s), (pg_catalog.array_agg(s.%s::text ORDER BY s.%s DESC))[1]'
+			' FROM (SELECT * FROM %s AS s %s ORDER BY s.%s FETCH FIRST %s ROWS WITH TIES) AS s',
+			expression, id, id, id, source,
+			CASE WHEN at IS NULL THEN pg_catalog.format('WHERE s.%s IS NOT NULL', id)
+			ELSE pg_catalog.format('WHERE s.%s > %L::%s', id, at, id_type) END,
+			id, batch)
+		INTO documents, upto;
+		EXIT WHEN documents IS NULL;
+		PERFORM rapport.import_batch(source_name, at, upto, documents);
+		COMMIT;
+		at := upto;
+	END LOOP;
+	SELECT e.* INTO added, updated, rejected FROM rapport.import_end(source_name) AS e;
+	COMMIT;
+END;
+$$;
+COMMENT ON PROCEDURE rapport.import_people(regclass, jsonb, bigint, bigint, bigint) IS
+'Brings people in from a table or view that the caller may read; mapping names a column for each field: {"external_id": "id", "display_name": "name", "birth_date": .., "about": .., "tags": (text[]), "embedding": (real[]), "paused": .., "latitude": .., "longitude": .., "active_on": .., "attributes": a jsonb column {code: option or number} or {code: column, ...}, "preferences": a jsonb column {mode: what set_preference takes}}. external_id is required and decides: new ones become people without a credential, known ones are updated; fields not mapped stay. Rows with a problem go to rapport.import_reject with every reason. Commits every 10,000 rows, so not inside a transaction; interrupted, the same call goes on where it was (rapport.import_run tells how far). An index on the id column of a large source helps. Returns the people added and updated and the rows rejected. Errors: wrong_type, missing_field, unknown_field, unknown_attribute, invalid_value, conflict.';
+GRANT EXECUTE ON PROCEDURE rapport.import_people(regclass, jsonb, bigint, bigint, bigint) TO rapport_service;

@@ -93,7 +93,7 @@ SELECT pg_catalog.pg_extension_config_dump('rapport.activity', '');
 
 CREATE TABLE rapport.preference (
 	person_id bigint NOT NULL,
-	mode smallint NOT NULL REFERENCES rapport.mode,
+	mode smallint NOT NULL,
 	enabled boolean NOT NULL DEFAULT true,
 	accepts bigint[] NOT NULL DEFAULT '{}',
 	strengths smallint[] NOT NULL DEFAULT '{}',
@@ -109,6 +109,7 @@ CREATE TABLE rapport.preference (
 	CHECK (max_distance_km > 0)
 );
 COMMENT ON TABLE rapport.preference IS 'Whom a person accepts in a mode. Ages and the distance are always two-way.';
+COMMENT ON COLUMN rapport.preference.mode IS 'Of rapport.mode, whose rows are never removed: a foreign key would only slow imports down.';
 COMMENT ON COLUMN rapport.preference.enabled IS 'Whether the person takes part in this mode.';
 COMMENT ON COLUMN rapport.preference.accepts IS
 'Index attribute_id: 64-bit mask, bit o for option o, bit 0 for "unset"; NULL or beyond the end: everything.';
