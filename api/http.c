@@ -372,7 +372,8 @@ log_request(Request *request, bool complete)
 	log_begin(level, "request");
 	log_text("method", request->head ? "HEAD" : request->method);
 	log_text("path", request->pattern);
-	log_number("status", request->status);
+	if (request->status != 0)
+		log_number("status", request->status);
 	log_text("code", request->code);
 	log_ms("ms", clock_us() - request->started_us);
 	log_number("bytes", (int64_t) request->bytes);
@@ -382,7 +383,7 @@ log_request(Request *request, bool complete)
 	if (request->job.attempts > 1)
 		log_number("attempts", request->job.attempts);
 	if (!complete)
-		log_text("ended", "the client left");
+		log_text("ended", request->status != 0 ? "the client left" : "the request broke off");
 	log_end();
 }
 
@@ -546,7 +547,7 @@ http_start(Front *front, int listen_fd)
 									MHD_OPTION_CONNECTION_LIMIT, (unsigned) config->max_clients,
 									MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned) config->max_clients_per_address,
 									MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) POOL_BYTES,
-									MHD_OPTION_STRICT_FOR_CLIENT, 1,
+									MHD_OPTION_STRICT_FOR_CLIENT, 0,
 									MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
 									MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
 									MHD_OPTION_URI_LOG_CALLBACK, on_target, http,
