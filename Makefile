@@ -29,8 +29,9 @@ PG_CFLAGS   = -std=gnu99 -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-
 SHLIB_LINK  = -lsodium -lm
 EXTRA_CLEAN = extension/rapport--*.sql results output_iso tmp_check
 
-REGRESS      = $(patsubst sql/%.sql,%,$(foreach t,install $(TOPICS),$(sort $(wildcard sql/$(t).sql sql/$(t)_*.sql)))) \
-	$(patsubst sql/%.sql,%,$(sort $(wildcard sql/lint_*.sql)))
+# The topics' tests in their order, then those of the whole.
+regress_topics = $(foreach t,install $(TOPICS),$(sort $(wildcard sql/$(t).sql sql/$(t)_*.sql)))
+REGRESS      = $(patsubst sql/%.sql,%,$(regress_topics) $(filter-out $(regress_topics),$(sort $(wildcard sql/*.sql))))
 ISOLATION    = $(sort $(patsubst test/isolation/specs/%.spec,%,$(wildcard test/isolation/specs/*.spec)))
 NO_INSTALLCHECK = 1
 

@@ -70,7 +70,8 @@ read_secret(const char *name, uint8 *bytes, bool *settled)
 	if (isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("another transaction is making the secrets of this database")));
+				 errmsg("the secret \"%s\" is not visible to this transaction", name),
+				 errhint("Another transaction may just have made it: try again.")));
 	if (VARSIZE_ANY_EXHDR(DatumGetPointer(column)) != CORE_SECRET_SIZE)
 		elog(ERROR, "the secret \"%s\" has the wrong size", name);
 	memcpy(bytes, VARDATA_ANY(DatumGetPointer(column)), CORE_SECRET_SIZE);

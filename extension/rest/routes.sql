@@ -22,6 +22,15 @@ INSERT INTO rapport.route (method, path, call, role, lane, success, tag, builtin
 	('PUT', '/v1/blocks/{person_id}', 'rapport.block', 'user', 'write', 200, 'safety', true),
 	('DELETE', '/v1/blocks/{person_id}', 'rapport.unblock', 'user', 'write', 200, 'safety', true),
 
+	('GET', '/v1/discover', 'rapport.discover', 'user', 'read', 200, 'match', true),
+	('GET', '/v1/people/{person_id}', 'rapport.person', 'user', 'read', 200, 'match', true),
+	('GET', '/v1/people/{person_id}/match', 'rapport.explain_match', 'user', 'read', 200, 'match', true),
+	('POST', '/v1/people/{person_id}/like', 'rapport.like', 'user', 'write', 200, 'match', true),
+	('POST', '/v1/people/{person_id}/pass', 'rapport.pass', 'user', 'write', 200, 'match', true),
+	('GET', '/v1/likes', 'rapport.likes_received', 'user', 'read', 200, 'match', true),
+	('GET', '/v1/matches', 'rapport.matches', 'user', 'read', 200, 'match', true),
+	('DELETE', '/v1/matches/{person_id}', 'rapport.unmatch', 'user', 'write', 200, 'match', true),
+
 	('GET', '/v1/conversations', 'rapport.conversations', 'user', 'read', 200, 'chat', true),
 	('GET', '/v1/conversations/{conversation_id}/messages', 'rapport.messages', 'user', 'read', 200, 'chat', true),
 	('POST', '/v1/conversations/{conversation_id}/messages', 'rapport.send_message', 'user', 'write', 201, 'chat', true),
