@@ -94,7 +94,7 @@ answer_problem(Request *request, const char *code, const char *detail)
 	buffer_free(&body);
 	if (error->status == 401)
 		answer_header(request, "WWW-Authenticate",
-					  strcmp(error->code, "authentication_required") == 0 ? "Bearer" : "Bearer error=\"invalid_token\"");
+					  strstr(error->code, "token") != NULL ? "Bearer error=\"invalid_token\"" : "Bearer");
 	else if (error->status == 503)
 		answer_header(request, "Retry-After", "1");
 }
