@@ -1,8 +1,17 @@
 -- account: people, how they sign in, and their sessions.
 
 -- Passwords and tokens reach the server as parameters; keep them out of its log.
-ALTER ROLE rapport_api SET log_parameter_max_length = 0;
-ALTER ROLE rapport_api SET log_parameter_max_length_on_error = 0;
+DO $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s
+				   WHERE s.setdatabase = 0
+				   AND s.setrole = 'rapport_api'::pg_catalog.regrole
+				   AND 'log_parameter_max_length=0' = ANY (s.setconfig)) THEN
+		ALTER ROLE rapport_api SET log_parameter_max_length = 0;
+		ALTER ROLE rapport_api SET log_parameter_max_length_on_error = 0;
+	END IF;
+END;
+$$;
 
 CREATE TABLE rapport.person (
 	person_id bigint PRIMARY KEY,
