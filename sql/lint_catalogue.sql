@@ -69,7 +69,7 @@ SELECT 'the distribution column is first in every unique key', i.indexrelid::reg
 FROM rapport.distribution AS d
 JOIN pg_index AS i ON i.indrelid = d.tab AND i.indisunique
 JOIN pg_attribute AS a ON a.attrelid = d.tab AND a.attnum = i.indkey[0]
-WHERE d.grp <> 'R'
+WHERE d.grp NOT IN ('R', 'G')
 AND a.attname IS DISTINCT FROM d.col
 UNION ALL
 SELECT 'no foreign key across groups', k.conname || ' of ' || k.conrelid::regclass
