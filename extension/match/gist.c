@@ -25,7 +25,17 @@ PG_FUNCTION_INFO_V1(match_gist_sortsupport);
 
 /* Bits of a coordinate that the Hilbert curve goes by. */
 #define CURVE_BITS 21
-/* A split by place leaves at least this part of the tuples on each side. */
+/*
+ * Within a region of the curve (2^-9 of the cube's edge, 25 km) leaves go by
+ * age in classes of 2^10 days, then on along the curve: in a big city that
+ * halves the pages of an ordered scan, elsewhere a region has less than a page.
+ */
+#define REGION_BITS 9
+#define AGE_SHIFT 10
+#define AGE_BITS 6
+/* What a day of birth weighs against a place in a split: a year is 8 km. */
+#define DAY_UNITS (MATCH_UNIT / 6371 * 8 / 365)
+/* A split leaves at least one in so many of the tuples on each side. */
 #define LEAST_SHARE 4
 
 Datum
@@ -172,7 +182,7 @@ bits_outside(const uint8 *a, const uint8 *b, int n)
 
 /*
  * What taking in a key costs: first of all other people than those already
- * there by mode and by the clustering lane, then a larger box.
+ * there by mode and by the clustering lane, then a larger box of place and age.
  */
 Datum
 match_gist_penalty(PG_FUNCTION_ARGS)
@@ -196,6 +206,7 @@ match_gist_penalty(PG_FUNCTION_ARGS)
 		growth += (double) Max((int64) a.low[i] - b.low[i], 0) + Max((int64) b.high[i] - a.high[i], 0);
 		edges += (double) ((int64) a.high[i] - a.low[i]);
 	}
+	growth += (double) DAY_UNITS * (Max(a.born_min - b.born_min, 0) + Max(b.born_max - a.born_max, 0));
 	*penalty = 1000.0 * modes + 50.0 * apart +
 		5.0 * (bits_outside(a.traits, b.traits, 1) + bits_outside(a.wants, b.wants, 1)) +
 		(growth + 0.001 * edges) / MATCH_UNIT;
@@ -203,8 +214,8 @@ match_gist_penalty(PG_FUNCTION_ARGS)
 }
 
 /*
- * The order of the leaves: mode, the clustering lane, the Hilbert curve, then
- * the other lanes that bounds keep, then the id.
+ * The order of the leaves: mode, the clustering lane, the region, the age, the
+ * rest of the Hilbert curve, then the other lanes that bounds keep, then the id.
  */
 
 /* How far along a Hilbert curve through the cube around the earth a place is. */
@@ -254,11 +265,24 @@ curve_position(const int32 *at)
 	return position;
 }
 
+/* 40 bits: the region on the curve, the class of age, and where in the region. */
+static uint64
+leading_position(const MatchKey *key)
+{
+	uint64		position = curve_position(key->at);
+	uint64		age = Min(key->born >> AGE_SHIFT, (1 << AGE_BITS) - 1);
+	uint64		region = position >> (3 * (CURVE_BITS - REGION_BITS));
+	uint64		rest = position & ((UINT64CONST(1) << 3 * (CURVE_BITS - REGION_BITS)) - 1);
+	int			left = 40 - 3 * REGION_BITS - AGE_BITS;
+
+	return (region << AGE_BITS | age) << left | rest >> (3 * (CURVE_BITS - REGION_BITS) - left);
+}
+
 static int
 compare_keys(const MatchKey *a, const MatchKey *b)
 {
-	uint64		p;
-	uint64		q;
+	uint64		p = leading_position(a);
+	uint64		q = leading_position(b);
 	int			order;
 
 	if (a->mode != b->mode)
@@ -267,6 +291,8 @@ compare_keys(const MatchKey *a, const MatchKey *b)
 		return a->traits[0] < b->traits[0] ? -1 : 1;
 	if (a->wants[0] != b->wants[0])
 		return a->wants[0] < b->wants[0] ? -1 : 1;
+	if (p != q)
+		return p < q ? -1 : 1;
 	p = curve_position(a->at);
 	q = curve_position(b->at);
 	if (p != q)
@@ -298,7 +324,7 @@ abbreviate(Datum value, SortSupport ssup)
 	const MatchKey *key = DatumGetMatchKey(value);
 
 	return (Datum) ((uint64) key->mode << 56 | (uint64) key->traits[0] << 48 | (uint64) key->wants[0] << 40 |
-					curve_position(key->at) >> (3 * CURVE_BITS - 40));
+					leading_position(key));
 }
 
 static bool
@@ -324,9 +350,9 @@ match_gist_sortsupport(PG_FUNCTION_ARGS)
 }
 
 /*
- * Splitting a page: where the modes differ between them, else where the
- * clustering lane does, else across the longest edge of the box. Each as near
- * to the middle as it goes.
+ * Splitting a page: where the modes differ, else where the clustering lane
+ * does, else across the longest edge of place and age. Each as near to the
+ * middle as it goes.
  */
 
 typedef struct SplitItem
@@ -364,6 +390,15 @@ split_at_change(const SplitItem *items, int n, int least)
 	return best >= Max(n / least, 1) && n - best >= Max(n / least, 1) ? best : 0;
 }
 
+/* Twice the middle of an edge of the bounds: of three of place and one of age. */
+static int64
+middle_of(const MatchBounds *bounds, int axis)
+{
+	if (axis < 3)
+		return (int64) bounds->low[axis] + bounds->high[axis];
+	return ((int64) bounds->born_min + Max(bounds->born_max, bounds->born_min)) * DAY_UNITS;
+}
+
 static int
 find_split(SplitItem *items, int n)
 {
@@ -383,14 +418,14 @@ find_split(SplitItem *items, int n)
 	if ((split = split_at_change(items, n, 2 * LEAST_SHARE)) > 0)
 		return split;
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 	{
 		int64		low = PG_INT64_MAX;
 		int64		high = PG_INT64_MIN;
 
 		for (int j = 0; j < n; j++)
 		{
-			int64		middle = (int64) items[j].bounds.low[i] + items[j].bounds.high[i];
+			int64		middle = middle_of(&items[j].bounds, i);
 
 			low = Min(low, middle);
 			high = Max(high, middle);
@@ -402,7 +437,7 @@ find_split(SplitItem *items, int n)
 		}
 	}
 	for (int i = 0; i < n; i++)
-		items[i].rank = (int64) items[i].bounds.low[axis] + items[i].bounds.high[axis];
+		items[i].rank = middle_of(&items[i].bounds, axis);
 	qsort(items, n, sizeof(SplitItem), compare_items);
 	split = split_at_change(items, n, LEAST_SHARE);
 	return split > 0 ? split : n / 2;

@@ -719,7 +719,8 @@ fill_seen(MatchQuery *query, int64_t *seen, uint32_t n)
 	query->seen_mask = slots > 0 ? slots - 1 : 0;
 	for (uint32_t i = 0; i < slots; i++)
 		query->seen[i] = MATCH_SEEN_FREE;
-	qsort(seen, n, sizeof(*seen), compare_ids);
+	if (n > 0)
+		qsort(seen, n, sizeof(*seen), compare_ids);
 	for (uint32_t i = 0; i < n; i++)
 	{
 		uint64_t	slot = (uint64_t) seen[i] * 0x9E3779B97F4A7C15 >> 32;
