@@ -67,7 +67,10 @@ link_fail(Link *link, const char *why)
 
 	drop(link);
 	link->state = LINK_DOWN;
-	if (link->failures < 6)
+	/* A connection that was good is made again at once. */
+	if (was == LINK_UP)
+		wait = 0;
+	else if (link->failures < 6)
 		wait = FIRST_RETRY_MS << link->failures;
 	link->failures++;
 	link->retry_at = link->loop->now_ms + wait * 3 / 4 + random() % (wait / 2 + 1);

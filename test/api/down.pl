@@ -1,0 +1,173 @@
+# The database away: at the start, later, and half of it.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use RapportApi;
+
+sub ready { return call('GET', '/health/ready', url => $_[0]{url})->{status} == 200; }
+sub pids { return sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'rapportd'"); }
+
+subtest 'no database at the start' => sub {
+	my $front = start_front(PGHOST => "/tmp/no-such-socket-$$");
+	is(call('GET', '/health/live', url => $front->{url})->{status}, 200, 'alive');
+	my $answer = call('GET', '/health/ready', url => $front->{url});
+	is(answer_code($answer), '503 unavailable', 'not ready');
+	like($answer->{json}{detail}, qr/no connection to the database/, 'says why');
+	for my $path ('/v1/attributes', '/v1/me', '/openapi.json') {
+		my $refused = call('GET', $path, url => $front->{url});
+		is(answer_code($refused), '503 unavailable', $path);
+		is($refused->{headers}{'retry-after'}, 1, "$path: when to come again");
+	}
+	is(stop_front($front), 0, 'stops all the same');
+};
+
+subtest 'the database comes later' => sub {
+	my $directory = "/tmp/rapport-later-$$";
+	my $front = start_front(PGHOST => $directory);
+	sleep 0.5;
+	ok(!ready($front), 'not ready');
+	symlink $ENV{PGHOST}, $directory or die $!;
+	ok(wait_until(10, sub { ready($front) }), 'ready by itself');
+	is(call('GET', '/v1/attributes', url => $front->{url})->{status}, 200, 'and serves');
+
+	# It goes away: no new connection gets in, the present ones end.
+	unlink $directory;
+	pids();
+	ok(wait_until(5, sub { !ready($front) }), 'not ready when it is gone');
+	my $start = time;
+	is(answer_code(call('GET', '/v1/attributes', url => $front->{url})), '503 unavailable', 'requests are refused');
+	cmp_ok(time - $start, '<', 1, 'at once');
+	is(call('GET', '/health/live', url => $front->{url})->{status}, 200, 'alive');
+	is(call('GET', '/openapi.json', url => $front->{url})->{status}, 200, 'what needs no database is served');
+	symlink $ENV{PGHOST}, $directory or die $!;
+	ok(wait_until(15, sub { ready($front) }), 'ready again by itself');
+	is(call('GET', '/v1/attributes', url => $front->{url})->{status}, 200, 'and serves');
+	is(stop_front($front), 0, 'stops');
+	unlink $directory;
+};
+
+subtest 'connections end under load' => sub {
+	my $front = start_front();
+	wait_until(10, sub { ready($front) }) or die;
+	my $me = person();
+	my %count;
+	my $end = time + 4;
+	my $next = time + 0.5;
+	while (time < $end) {
+		$count{ call('GET', '/v1/account', url => $front->{url}, token => $me->{token})->{status} }++;
+		if (time > $next) { pids(); $next += 0.7; }
+	}
+	note join ' ', map { "$_: $count{$_}" } sort keys %count;
+	is(join(' ', grep { !/^(200|503)$/ } sort keys %count), '', 'an answer is right or 503, never another');
+	cmp_ok($count{200}, '>', 50, 'most are right');
+	ok(wait_until(10, sub { ready($front) }), 'ready afterwards');
+	is(stop_front($front), 0, 'stops');
+};
+
+subtest 'an unknown outcome is called one' => sub {
+	my $front = start_front();
+	wait_until(10, sub { ready($front) }) or die;
+	my $me = person();
+	my $writer = raw_socket($front->{url});
+	# The write waits for a lock when its connection ends.
+	my $locker = fork // die $!;
+	if (!$locker) {
+		open STDOUT, '>', '/dev/null';
+		open STDERR, '>', '/dev/null';
+		exec 'psql', '-Xqc', 'BEGIN; LOCK TABLE rapport.profile IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(3); ROLLBACK';
+	}
+	wait_until(5, sub { sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'rapport.profile'::regclass") }) or die;
+	my $body = '{"about":"hello"}';
+	print $writer "PATCH /v1/me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer $me->{token}\r\nContent-Type: application/json\r\nContent-Length: "
+		. length($body) . "\r\n\r\n$body";
+	wait_until(5, sub { sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rapportd' AND wait_event_type = 'Lock'") }) or die;
+	sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rapportd' AND wait_event_type = 'Lock'");
+	my $answer = read_answer($writer);
+	is("$answer->{status} $answer->{json}{code}", '503 unavailable', 'a write whose connection ended');
+	like($answer->{json}{detail}, qr/Idempotency-Key/, 'says how to find out');
+	waitpid $locker, 0;
+	stop_front($front);
+};
+
+subtest 'a statement that takes too long' => sub {
+	my $me = person();
+	my $locker = fork // die $!;
+	if (!$locker) {
+		open STDOUT, '>', '/dev/null';
+		open STDERR, '>', '/dev/null';
+		exec 'psql', '-Xqc', 'BEGIN; LOCK TABLE rapport.profile IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(8); ROLLBACK';
+	}
+	wait_until(5, sub { sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'rapport.profile'::regclass") }) or die;
+	my $start = time;
+	is(answer_code(call('PATCH', '/v1/me', token => $me->{token}, body => { about => 'x' })), '503 timeout', 'ends by its timeout');
+	cmp_ok(time - $start, '<', 7, 'of five seconds');
+	is(call('GET', '/v1/attributes')->{status}, 200, 'others are served meanwhile');
+	sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE rapport.profile%' AND pid <> pg_backend_pid()");
+	waitpid $locker, 0;
+};
+
+subtest 'an extension of another minor version' => sub {
+	my $version = sql("SELECT extversion FROM pg_extension WHERE extname = 'rapport'");
+	my $front = start_front(RAPPORT_POLL_SECONDS => 1);
+	wait_until(10, sub { ready($front) }) or die;
+	sql("UPDATE pg_extension SET extversion = '99.1.0' WHERE extname = 'rapport'");
+	ok(wait_until(5, sub { !ready($front) }), 'is not served');
+	my $answer = call('GET', '/health/ready', url => $front->{url});
+	like($answer->{json}{detail}, qr/serves the extension rapport \d+\.\d+\.x, not 99\.1\.0/, 'and named');
+	is(answer_code(call('GET', '/v1/attributes', url => $front->{url})), '503 unavailable', 'requests are refused');
+	like(`api/rapportd --check 2>&1`, qr/not 99\.1\.0/, '--check names it too');
+	sql("UPDATE pg_extension SET extversion = '$version' WHERE extname = 'rapport'");
+	ok(wait_until(5, sub { ready($front) }), 'its own is served again');
+	stop_front($front);
+};
+
+subtest 'new routes come with SIGHUP' => sub {
+	my $front = start_front();
+	wait_until(10, sub { ready($front) }) or die;
+	is(call('GET', '/v1/hello', url => $front->{url})->{status}, 404, 'not there yet');
+	sql(<<'SQL');
+CREATE FUNCTION public.hello(name text DEFAULT NULL) RETURNS jsonb LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog
+AS $$ BEGIN RETURN jsonb_build_object('hello', coalesce(name, 'world')); END; $$;
+GRANT EXECUTE ON FUNCTION public.hello(text) TO rapport_anon;
+SELECT rapport.add_route('GET', '/v1/hello', 'public.hello', 'anon');
+SQL
+	kill 'HUP', $front->{pid};
+	ok(wait_until(5, sub { call('GET', '/v1/hello', url => $front->{url})->{status} == 200 }), 'there');
+	is_deeply(call('GET', '/v1/hello?name=you', url => $front->{url})->{json}, { hello => 'you' }, 'and answers');
+	ok(call('GET', '/openapi.json', url => $front->{url})->{json}{paths}{'/v1/hello'}, 'in the document as well');
+
+	# A function that goes away takes its route down, nothing else.
+	sql("DELETE FROM rapport.route WHERE path = '/v1/hello'; DROP FUNCTION public.hello(text)");
+	is(answer_code(call('GET', '/v1/hello', url => $front->{url})), '500 internal', 'its function gone, the route fails');
+	is(call('GET', '/v1/attributes', url => $front->{url})->{status}, 200, 'the others serve');
+	kill 'HUP', $front->{pid};
+	ok(wait_until(5, sub { call('GET', '/v1/hello', url => $front->{url})->{status} == 404 }), 'gone after the next');
+	stop_front($front);
+};
+
+subtest 'without prepared statements' => sub {
+	my $front = start_front(RAPPORT_PREPARED => 0);
+	wait_until(10, sub { ready($front) }) or die;
+	my $me = person();
+	is(call('GET', '/v1/account', url => $front->{url}, token => $me->{token})->{json}{person_id}, $me->{id}, 'serves as well');
+	stop_front($front);
+};
+
+subtest 'more than the queue holds' => sub {
+	my $front = start_front(RAPPORT_HEAVY_CONNECTIONS => 1, RAPPORT_QUEUE_LENGTH => 3, RAPPORT_QUEUE_MS => 20000);
+	wait_until(10, sub { ready($front) }) or die;
+	my $body = '{"email":"nobody@example.org","password":"not the right one"}';
+	my @sockets = map { raw_socket($front->{url}) } 1 .. 12;
+	print $_ "POST /v1/sign-in HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: " . length($body) . "\r\n\r\n$body" for @sockets;
+	my $start = time;
+	is(call('GET', '/v1/attributes', url => $front->{url})->{status}, 200, 'reads have a lane of their own');
+	my @answers = map { read_answer($_, seconds => 30) } @sockets;
+	my @full = grep { $_->{status} == 503 } @answers;
+	is(scalar @full, 8, 'one runs, three wait, eight are refused');
+	like($_->{head}, qr/^Retry-After: 1\r$/m, 'with the time to come again') for @full;
+	is(scalar(grep { $_->{status} == 401 || $_->{status} == 429 } @answers), 4, 'the others are served');
+	stop_front($front);
+};
+
+done_testing;
