@@ -3,14 +3,12 @@
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -22,22 +20,28 @@ PG_FUNCTION_INFO_V1(chat_send_message);
 #define BODY_MAX_SIZE 8192
 #define CLIENT_ID_MAX_SIZE 64
 
-/* The statements of a send, in the order of use. */
+/* The statements of a send, in the order of use; the last two are for duplicates. */
 typedef enum
 {
 	ADVANCE,
 	AUTHORISE,
-	GIVE_BACK,
+	NAME,
 	STORE,
 	TELL,
+	FIND,
+	GIVE_BACK,
 	N_STATEMENTS
 } Statement;
 
+/*
+ * One table and one row each, by its key: a plan for a join or a list costs more
+ * to start than all of them to run.
+ */
 static const struct
 {
 	const char *sql;
 	int			nargs;
-	Oid			types[7];
+	Oid			types[6];
 }			statements[N_STATEMENTS] = {
 	/* A block or unmatch that held the row is seen: the condition is checked again. */
 	[ADVANCE] = {
@@ -47,36 +51,36 @@ static const struct
 		" RETURNING last_seq",
 		1, {INT8OID}
 	},
-	/* Under the lock, so whether the client_id is new is settled here. */
 	[AUTHORISE] = {
-		"SELECT d.seq, d.at, d.body_hash"
-		" FROM rapport.participant AS p"
-		" LEFT JOIN rapport.message_dedupe AS d"
-		" ON d.conversation_id = p.conversation_id AND d.sender_id = p.person_id AND d.client_id = $3"
-		" WHERE p.conversation_id = $1 AND p.person_id = $2 AND p.left_seq IS NULL",
+		"SELECT person_id FROM rapport.participant WHERE conversation_id = $1 AND left_seq IS NULL",
+		1, {INT8OID}
+	},
+	[NAME] = {
+		"INSERT INTO rapport.message_dedupe (conversation_id, sender_id, seq, at, client_id, body_hash)"
+		" VALUES ($1, $2, $3, $4, $5, $6)"
+		" ON CONFLICT DO NOTHING",
+		6, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, INT8OID}
+	},
+	[STORE] = {
+		"INSERT INTO rapport.message (conversation_id, sender_id, seq, sent_at, client_id, body)"
+		" VALUES ($1, $2, $3, $4, $5, $6)",
+		6, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
+	},
+	[TELL] = {
+		"UPDATE rapport.member"
+		" SET last_seq = $3, last_at = greatest(last_at, $4), read_seq = greatest(read_seq, $5)"
+		" WHERE person_id = $1 AND conversation_id = $2",
+		5, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID}
+	},
+	[FIND] = {
+		"SELECT seq, at, body_hash"
+		" FROM rapport.message_dedupe"
+		" WHERE conversation_id = $1 AND sender_id = $2 AND client_id = $3",
 		3, {INT8OID, INT8OID, TEXTOID}
 	},
 	[GIVE_BACK] = {
 		"UPDATE rapport.conversation SET last_seq = last_seq - 1 WHERE conversation_id = $1",
 		1, {INT8OID}
-	},
-	[STORE] = {
-		"WITH named AS ("
-		"INSERT INTO rapport.message_dedupe (conversation_id, sender_id, client_id, seq, at, body_hash)"
-		" VALUES ($1, $2, $3, $4, $5, $7))"
-		" INSERT INTO rapport.message (conversation_id, sender_id, client_id, seq, sent_at, body)"
-		" VALUES ($1, $2, $3, $4, $5, $6)",
-		7, {INT8OID, INT8OID, TEXTOID, INT8OID, TIMESTAMPTZOID, TEXTOID, INT8OID}
-	},
-	[TELL] = {
-		"UPDATE rapport.member AS m"
-		" SET last_seq = $3,"
-		" last_at = greatest(m.last_at, $4),"
-		" read_seq = CASE WHEN m.person_id = $2 THEN $3 ELSE m.read_seq END"
-		" FROM rapport.participant AS p"
-		" WHERE p.conversation_id = $1 AND p.left_seq IS NULL"
-		" AND m.person_id = p.person_id AND m.conversation_id = $1",
-		4, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID}
 	},
 };
 
@@ -88,8 +92,10 @@ run(Statement statement, Datum *values)
 
 	if (plans[statement] == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(statements[statement].sql, statements[statement].nargs,
-									   unconstify(Oid *, &statements[statement].types[0]));
+		/* Keys only: a plan for the values at hand would be no better. */
+		SPIPlanPtr	plan = SPI_prepare_cursor(statements[statement].sql, statements[statement].nargs,
+											  unconstify(Oid *, &statements[statement].types[0]),
+											  CURSOR_OPT_GENERIC_PLAN);
 
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare statement %d of a send", (int) statement);
@@ -100,11 +106,35 @@ run(Statement statement, Datum *values)
 	return SPI_processed;
 }
 
-/* A column of the only row of the last statement. */
+/* A column, never null, of a row of the last statement. */
 static Datum
-column(int number, bool *isnull)
+column(uint64 row, int number)
 {
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, number, isnull);
+	bool		isnull;
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &isnull);
+}
+
+/*
+ * The ids of those who take part in the conversation, *n of them; raises
+ * not_found where the sender is none of them.
+ */
+static Datum *
+authorise(Datum conversation, Datum sender, uint64 *n)
+{
+	Datum	   *people;
+	bool		among = false;
+
+	*n = run(AUTHORISE, &conversation);
+	people = palloc(*n * sizeof(Datum));
+	for (uint64 i = 0; i < *n; i++)
+	{
+		people[i] = column(i, 1);
+		among |= DatumGetInt64(people[i]) == DatumGetInt64(sender);
+	}
+	if (!among)
+		core_fail("not_found", NULL);
+	return people;
 }
 
 /* The size of the white space of Unicode that text starts with; 0 for none. */
@@ -167,16 +197,15 @@ Datum
 chat_send_message(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"conversation_id", "client_id", "body"};
-	int64		me = account_acting_person();
-	TimestampTz now = core_now();
-	int64		conversation;
-	text	   *client_id;
+	Datum		me = Int64GetDatum(account_acting_person());
+	Datum		sent_at = TimestampTzGetDatum(core_now());
+	Datum		conversation;
+	Datum		client_id;
 	text	   *body;
 	Datum		hash;
 	Datum		seq;
-	Datum		sent_at = TimestampTzGetDatum(now);
-	Datum		found;
-	bool		isnull;
+	Datum	   *people;
+	uint64		n_people;
 	bool		duplicate;
 	TupleDesc	desc;
 	Datum		values[3];
@@ -185,42 +214,42 @@ chat_send_message(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 3; i++)
 		if (PG_ARGISNULL(i))
 			core_fail("missing_field", "%s is required.", names[i]);
-	conversation = PG_GETARG_INT64(0);
-	client_id = PG_GETARG_TEXT_PP(1);
+	conversation = PG_GETARG_DATUM(0);
+	client_id = PointerGetDatum(PG_GETARG_TEXT_PP(1));
 	body = PG_GETARG_TEXT_PP(2);
-	check_client_id(client_id);
+	check_client_id((text *) DatumGetPointer(client_id));
 	check_body(body);
 	hash = hash_any_extended((unsigned char *) VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), 0);
 
 	SPI_connect();
-	if (run(ADVANCE, (Datum[]) {Int64GetDatum(conversation)}) != 1)
+	if (run(ADVANCE, &conversation) != 1)
 		core_fail("not_found", NULL);
-	seq = column(1, &isnull);
-	if (run(AUTHORISE, (Datum[]) {Int64GetDatum(conversation), Int64GetDatum(me), PointerGetDatum(client_id)}) != 1)
-		core_fail("not_found", NULL);
-	found = column(1, &isnull);
-	duplicate = !isnull;
+	seq = column(0, 1);
+	people = authorise(conversation, me, &n_people);
+	duplicate = run(NAME, (Datum[]) {conversation, me, seq, sent_at, client_id, hash}) == 0;
 	if (duplicate)
 	{
-		seq = found;
-		sent_at = column(2, &isnull);
-		if (DatumGetInt64(column(3, &isnull)) != DatumGetInt64(hash))
+		if (run(FIND, (Datum[]) {conversation, me, client_id}) != 1)
+			elog(ERROR, "the message named by its client_id is not found");
+		seq = column(0, 1);
+		sent_at = column(0, 2);
+		if (DatumGetInt64(column(0, 3)) != DatumGetInt64(hash))
 			core_fail("client_id_reused", "It is message " INT64_FORMAT " of this conversation.", DatumGetInt64(seq));
-		run(GIVE_BACK, (Datum[]) {Int64GetDatum(conversation)});
+		run(GIVE_BACK, &conversation);
 	}
 	else
 	{
-		run(STORE, (Datum[]) {Int64GetDatum(conversation), Int64GetDatum(me), PointerGetDatum(client_id), seq, sent_at,
-							  PointerGetDatum(body), hash});
-		run(TELL, (Datum[]) {Int64GetDatum(conversation), Int64GetDatum(me), seq, sent_at});
+		run(STORE, (Datum[]) {conversation, me, seq, sent_at, client_id, PointerGetDatum(body)});
+		for (uint64 i = 0; i < n_people; i++)
+			run(TELL, (Datum[]) {people[i], conversation, seq, sent_at, people[i] == me ? seq : Int64GetDatum(0)});
 	}
 	SPI_finish();
 
 	if (!duplicate)
 	{
-		core_emit(psprintf("c:" INT64_FORMAT, conversation), "message",
-				  psprintf("{\"seq\":" INT64_FORMAT ",\"sender_id\":" INT64_FORMAT "}", DatumGetInt64(seq), me));
-		core_run_hooks("message_sent", 3, (int64[]) {conversation, DatumGetInt64(seq), me});
+		core_emit(psprintf("c:" INT64_FORMAT, DatumGetInt64(conversation)), "message",
+				  psprintf("{\"seq\":" INT64_FORMAT ",\"sender_id\":" INT64_FORMAT "}", DatumGetInt64(seq), DatumGetInt64(me)));
+		core_run_hooks("message_sent", 3, (int64[]) {DatumGetInt64(conversation), DatumGetInt64(seq), DatumGetInt64(me)});
 	}
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
