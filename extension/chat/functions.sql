@@ -200,7 +200,6 @@ CREATE OR REPLACE FUNCTION rapport.close_conversations(conversation_ids bigint[]
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-	-- Written even where nothing changes: whoever waits for the row sees a new version.
 	UPDATE rapport.conversation AS c
 	SET closed_at = CASE WHEN close_conversations.closed THEN coalesce(c.closed_at, rapport.now()) END
 	WHERE c.conversation_id = ANY (close_conversations.conversation_ids);
@@ -214,36 +213,24 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.close_conversations(bigint[], boolean) IS
-'Closes conversations, or opens them again. The caller holds the rows of their pairs.';
+'Closes conversations, or opens them again: a send that waits for one of them sees it. The caller holds lock_two_people().';
 
 CREATE OR REPLACE FUNCTION rapport.chat_matched(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-	conversation bigint;
-	-- A block that this like could not see yet has been waited for at the pair's row.
-	hidden boolean := rapport.is_blocked(ids[1], ids[2]);
+	conversation bigint := rapport.new_id();
 BEGIN
-	SELECT p.conversation_id INTO conversation
-	FROM rapport.pair AS p
-	WHERE p.lo = ids[1] AND p.hi = ids[2] AND p.mode = ids[3]
-	FOR UPDATE;
-	IF conversation IS NOT NULL THEN
-		PERFORM rapport.close_conversations(ARRAY[conversation], hidden);
-		RETURN;
-	END IF;
-	conversation := rapport.new_id();
-	INSERT INTO rapport.conversation (conversation_id, kind, created_at, closed_at)
-	VALUES (conversation, 'direct', rapport.now(), CASE WHEN hidden THEN rapport.now() END);
+	INSERT INTO rapport.conversation (conversation_id, kind, created_at)
+	VALUES (conversation, 'direct', rapport.now());
 	INSERT INTO rapport.participant (conversation_id, person_id)
 	VALUES (conversation, ids[1]), (conversation, ids[2]);
-	INSERT INTO rapport.member (person_id, conversation_id, other_id, last_at, closed)
-	VALUES (ids[1], conversation, ids[2], rapport.now(), hidden), (ids[2], conversation, ids[1], rapport.now(), hidden);
+	INSERT INTO rapport.member (person_id, conversation_id, other_id, last_at)
+	VALUES (ids[1], conversation, ids[2], rapport.now()), (ids[2], conversation, ids[1], rapport.now());
 	PERFORM rapport.pair_set_conversation(ids[1], ids[2], ids[3]::smallint, conversation);
 END;
 $$;
-COMMENT ON FUNCTION rapport.chat_matched(bigint[]) IS
-'Hook of "matched": gives the pair a conversation, or opens the one it had before an unmatch.';
+COMMENT ON FUNCTION rapport.chat_matched(bigint[]) IS 'Hook of "matched": gives the pair a conversation.';
 
 CREATE OR REPLACE FUNCTION rapport.chat_unmatched(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -252,8 +239,7 @@ BEGIN
 	PERFORM rapport.close_conversations(
 		ARRAY(SELECT p.conversation_id
 			  FROM rapport.pair AS p
-			  WHERE p.lo = ids[1] AND p.hi = ids[2] AND p.mode = ids[3] AND p.conversation_id IS NOT NULL
-			  FOR UPDATE), true);
+			  WHERE p.lo = ids[1] AND p.hi = ids[2] AND p.mode = ids[3]), true);
 END;
 $$;
 COMMENT ON FUNCTION rapport.chat_unmatched(bigint[]) IS 'Hook of "unmatched": closes the pair''s conversation.';
@@ -262,37 +248,23 @@ CREATE OR REPLACE FUNCTION rapport.chat_blocked(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-	-- The pair's rows first: a like on its way to a match ends before, or waits and sees the block.
-	PERFORM FROM rapport.pair AS p
-	WHERE p.lo = least(ids[1], ids[2]) AND p.hi = greatest(ids[1], ids[2])
-	ORDER BY p.mode
-	FOR UPDATE;
 	PERFORM rapport.close_conversations(
 		ARRAY(SELECT p.conversation_id
 			  FROM rapport.pair AS p
-			  WHERE p.lo = least(ids[1], ids[2]) AND p.hi = greatest(ids[1], ids[2]) AND p.conversation_id IS NOT NULL), true);
+			  WHERE p.lo = least(ids[1], ids[2]) AND p.hi = greatest(ids[1], ids[2])), true);
 END;
 $$;
-COMMENT ON FUNCTION rapport.chat_blocked(bigint[]) IS
-'Hook of "person_blocked": closes the conversations of the two. A send that waits for the conversation''s row is refused.';
+COMMENT ON FUNCTION rapport.chat_blocked(bigint[]) IS 'Hook of "person_blocked": closes the conversations of the two.';
 
 CREATE OR REPLACE FUNCTION rapport.chat_unblocked(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-	PERFORM FROM rapport.pair AS p
-	WHERE p.lo = least(ids[1], ids[2]) AND p.hi = greatest(ids[1], ids[2])
-	ORDER BY p.mode
-	FOR UPDATE;
-	-- Looked up after the lock: the other one may have blocked meanwhile.
-	IF rapport.is_blocked(ids[1], ids[2]) THEN
-		RETURN;
-	END IF;
 	PERFORM rapport.close_conversations(
 		ARRAY(SELECT p.conversation_id
 			  FROM rapport.pair AS p
 			  WHERE p.lo = least(ids[1], ids[2]) AND p.hi = greatest(ids[1], ids[2])
-			  AND p.conversation_id IS NOT NULL AND p.matched_at IS NOT NULL), false);
+			  AND p.matched_at IS NOT NULL), false);
 END;
 $$;
 COMMENT ON FUNCTION rapport.chat_unblocked(bigint[]) IS
