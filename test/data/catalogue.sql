@@ -1,32 +1,32 @@
 -- The sample catalogue: 19 choices and a number. The first attribute is the
--- most selective: candidates are clustered by it. Run as an administrator.
+-- most selective one, because the match index clusters by it.
 \set ON_ERROR_STOP on
 \set QUIET on
 
 BEGIN;
 
-CREATE TEMPORARY TABLE wanted_attribute (ord integer, code text, kind text, en text, es text, ar text) ON COMMIT DROP;
+CREATE TEMPORARY TABLE wanted_attribute (ord integer, code text, kind text, strength text, en text, es text, ar text) ON COMMIT DROP;
 INSERT INTO wanted_attribute VALUES
-	(1, 'gender', 'choice', 'Gender', 'Género', 'الجنس'),
-	(2, 'relationship', 'choice', 'Looking for', 'Busca', 'يبحث عن'),
-	(3, 'children', 'choice', 'Children', 'Hijos', 'الأطفال'),
-	(4, 'wants_children', 'choice', 'Wants children', 'Quiere hijos', 'يريد أطفالًا'),
-	(5, 'smoking', 'choice', 'Smoking', 'Tabaco', 'التدخين'),
-	(6, 'drinking', 'choice', 'Drinking', 'Alcohol', 'الكحول'),
-	(7, 'cannabis', 'choice', 'Cannabis', 'Cannabis', 'القنّب'),
-	(8, 'religion', 'choice', 'Religion', 'Religión', 'الدين'),
-	(9, 'politics', 'choice', 'Politics', 'Política', 'السياسة'),
-	(10, 'diet', 'choice', 'Diet', 'Dieta', 'النظام الغذائي'),
-	(11, 'education', 'choice', 'Education', 'Estudios', 'التعليم'),
-	(12, 'exercise', 'choice', 'Exercise', 'Deporte', 'الرياضة'),
-	(13, 'pets', 'choice', 'Pets', 'Mascotas', 'الحيوانات الأليفة'),
-	(14, 'sleep', 'choice', 'Sleep', 'Sueño', 'النوم'),
-	(15, 'work', 'choice', 'Work', 'Trabajo', 'العمل'),
-	(16, 'home', 'choice', 'Lives', 'Vive', 'السكن'),
-	(17, 'company', 'choice', 'In company', 'En compañía', 'بين الناس'),
-	(18, 'contact', 'choice', 'Keeps in touch by', 'Se comunica por', 'يتواصل عبر'),
-	(19, 'language', 'choice', 'First language', 'Lengua materna', 'اللغة الأم'),
-	(20, 'height', 'number', 'Height (cm)', 'Estatura (cm)', 'الطول (سم)');
+	(1, 'gender', 'choice', 'two_way', 'Gender', 'Género', 'الجنس'),
+	(2, 'relationship', 'choice', 'two_way', 'Looking for', 'Busca', 'يبحث عن'),
+	(3, 'children', 'choice', 'two_way', 'Children', 'Hijos', 'الأطفال'),
+	(4, 'wants_children', 'choice', 'two_way', 'Wants children', 'Quiere hijos', 'يريد أطفالًا'),
+	(5, 'smoking', 'choice', 'two_way', 'Smoking', 'Tabaco', 'التدخين'),
+	(6, 'drinking', 'choice', 'two_way', 'Drinking', 'Alcohol', 'الكحول'),
+	(7, 'cannabis', 'choice', 'two_way', 'Cannabis', 'Cannabis', 'القنّب'),
+	(8, 'religion', 'choice', 'two_way', 'Religion', 'Religión', 'الدين'),
+	(9, 'politics', 'choice', 'two_way', 'Politics', 'Política', 'السياسة'),
+	(10, 'diet', 'choice', 'two_way', 'Diet', 'Dieta', 'النظام الغذائي'),
+	(11, 'education', 'choice', 'one_way', 'Education', 'Estudios', 'التعليم'),
+	(12, 'exercise', 'choice', 'soft', 'Exercise', 'Deporte', 'الرياضة'),
+	(13, 'pets', 'choice', 'soft', 'Pets', 'Mascotas', 'الحيوانات الأليفة'),
+	(14, 'sleep', 'choice', 'soft', 'Sleep', 'Sueño', 'النوم'),
+	(15, 'work', 'choice', 'soft', 'Work', 'Trabajo', 'العمل'),
+	(16, 'home', 'choice', 'soft', 'Lives', 'Vive', 'السكن'),
+	(17, 'company', 'choice', 'soft', 'In company', 'En compañía', 'بين الناس'),
+	(18, 'contact', 'choice', 'soft', 'Keeps in touch by', 'Se comunica por', 'يتواصل عبر'),
+	(19, 'language', 'choice', 'soft', 'First language', 'Lengua materna', 'اللغة الأم'),
+	(20, 'height', 'number', 'one_way', 'Height (cm)', 'Estatura (cm)', 'الطول (سم)');
 
 CREATE TEMPORARY TABLE wanted_option (attribute text, ord integer, code text, en text, es text, ar text) ON COMMIT DROP;
 INSERT INTO wanted_option VALUES
@@ -117,3 +117,24 @@ INSERT INTO wanted_option VALUES
 	('language', 14, 'ja', 'Japanese', 'Japonés', 'اليابانية'),
 	('language', 15, 'ko', 'Korean', 'Coreano', 'الكورية'),
 	('language', 16, 'id', 'Indonesian', 'Indonesio', 'الإندونيسية');
+
+SELECT rapport.define_attribute(code => a.code, kind => a.kind, strength => a.strength,
+	options => (SELECT array_agg(o.code ORDER BY o.ord) FROM wanted_option AS o WHERE o.attribute = a.code),
+	-- One lane of 7 options, three for 23.
+	lanes => CASE WHEN a.kind = 'choice' THEN CASE WHEN a.code = 'language' THEN 3 ELSE 1 END END,
+	minimum => CASE a.code WHEN 'height' THEN 120 END,
+	maximum => CASE a.code WHEN 'height' THEN 220 END)
+FROM wanted_attribute AS a
+ORDER BY a.ord
+\g /dev/null
+
+SELECT rapport.define_label(l.attribute, l.option, t.locale, t.label)
+FROM (SELECT a.code AS attribute, NULL AS option, a.en, a.es, a.ar FROM wanted_attribute AS a
+	  UNION ALL
+	  SELECT o.attribute, o.code, o.en, o.es, o.ar FROM wanted_option AS o) AS l
+CROSS JOIN LATERAL (VALUES ('en', l.en), ('es', l.es), ('ar', l.ar)) AS t (locale, label)
+\g /dev/null
+
+SELECT rapport.require_step('attribute:gender') \g /dev/null
+
+COMMIT;

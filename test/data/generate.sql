@@ -65,8 +65,8 @@ CREATE TABLE sample.tongue (
 );
 INSERT INTO sample.tongue VALUES
 ('en', '{}',
-	'{Amelia,Grace,Hannah,Ruby,Zoe,Maya,Nora,Abigail,Imani,Chloe,Freya,Naomi,Skye,Temi,Orla,Priya}',
-	'{Oliver,Jack,Noah,Leo,Theo,Samuel,Ethan,Kwame,Callum,Marcus,Finn,Dele,Ravi,Isaac,Owen,Tom}',
+	'{Amelia,Grace,Hannah,Ruby,Zoe,Maya,Nora,Abigail,Imani,Chloe,Freya,Naomi,Skye,Temi,Orla,Priya,Alice,Beth,Cora,Daisy,Edith,Flora,Georgia,Holly,Isla,Jess,Kate,Lottie,Mabel,Nell,Olive,Poppy,Rosa,Saoirse,Thea,Una,Violet,Willow,Yemi,Amara}',
+	'{Oliver,Jack,Noah,Leo,Theo,Samuel,Ethan,Kwame,Callum,Marcus,Finn,Dele,Ravi,Isaac,Owen,Tom,Alfie,Ben,Caleb,Daniel,Elliot,Frank,George,Harry,Ivor,Joel,Kofi,Luke,Max,Ned,Oscar,Patrick,Quinn,Rory,Sid,Tariq,Umar,Victor,Will,Zach}',
 	'{"New in %1$s and still lost.","Born in %1$s, never quite left.","%1$s by day, books by night.","Mostly harmless.","I moved to %1$s for work and stayed for the food."}',
 	'{"Ask me about %2$s.","Tell me what you are reading.","Looking for someone to share %2$s with.","Bad puns included.","Coffee first, then we will see."}'),
 ('es', '{ES,MX,AR,CO,PE,VE,CL,EC,GT,CU,BO,DO,HN,PY,SV,NI,CR,PA,UY,PR,GQ}',
@@ -75,8 +75,8 @@ INSERT INTO sample.tongue VALUES
 	'{"Vivo en %1$s desde siempre.","Recién llegué a %1$s.","Cocino mejor de lo que canto.","De %1$s, con acento."}',
 	'{"Cuéntame algo que no sepa.","Me encanta: %2$s.","Busco con quien reír.","¿Un café?"}'),
 ('pt', '{BR,PT,AO,MZ,CV,GW}',
-	'{Ana,Beatriz,Larissa,Joana,Conceição,Helena,Júlia,Luana,Inês,Fernanda}',
-	'{João,Miguel,Caio,Thiago,Gonçalo,Rafael,Vinícius,Bruno,Tomé,Otávio}',
+	'{Ana,Beatriz,Larissa,Joana,Conceição,Helena,Júlia,Luana,Inês,Fernanda,Marina,Sónia,Tainá,Bruna,Lívia,Rita}',
+	'{João,Miguel,Caio,Thiago,Gonçalo,Rafael,Vinícius,Bruno,Tomé,Otávio,Zé,Duarte,Ícaro,Nuno,Davi,Heitor}',
 	'{"Moro em %1$s e gosto.","Cheguei a %1$s há pouco.","Domingo é dia de praia.","Sou de %1$s, sem pressa."}',
 	'{"Fala-me de ti.","Adoro %2$s.","Procuro boas conversas.","Vamos dançar?"}'),
 ('fr', '{FR,BE,CI,SN,CM,ML,BF,NE,GN,CD,CG,TG,BJ,GA,MG,HT,CF,TD,RW,BI,DJ}',
@@ -319,4 +319,5 @@ FROM (
 	OFFSET 0
 ) AS a;
 COMMENT ON TABLE sample.people IS 'Made by test/data/generate.sql. City data © GeoNames, CC BY 4.0.';
+ALTER TABLE sample.people ADD PRIMARY KEY (id);
 ANALYZE sample.people;
