@@ -7,8 +7,10 @@ use warnings;
 use utf8;
 use Exporter 'import';
 use HTTP::Tiny;
+use IO::Handle;
 use IO::Select;
 use IO::Socket::INET;
+use IPC::Open2;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
@@ -138,20 +140,30 @@ sub with_profile {
 }
 
 # The rows of every table of the extension, as one line a table: name, count,
-# hash of the contents.
+# hash of the contents. One session serves all calls.
+my ($to_psql, $from_psql);
 sub state_of_tables {
-	return sql(<<'SQL');
-SELECT string_agg(t.line, E'\n' ORDER BY t.line)
-FROM (
-	SELECT format('%s %s', c.oid::regclass,
-				  (xpath('/row/r/text()', query_to_xml(format(
-					'SELECT count(*) || '' '' || coalesce(sum(hashtextextended(x::text, 0)), 0) AS r FROM %s AS x', c.oid::regclass),
-					false, true, '')))[1]) AS line
-	FROM pg_class AS c
-	WHERE c.relnamespace = 'rapport'::regnamespace
-	AND c.relkind = 'r'
-) AS t
+	if (!$to_psql) {
+		open2($from_psql, $to_psql, 'psql', '-XAtq') or die "psql: $!";
+		$to_psql->autoflush(1);
+	}
+	print $to_psql <<'SQL';
+SELECT format('%s %s', c.oid::regclass,
+			  (xpath('/row/r/text()', query_to_xml(format(
+				'SELECT count(*) || '' '' || coalesce(sum(hashtextextended(x::text, 0)), 0) AS r FROM %s AS x', c.oid::regclass),
+				false, true, '')))[1])
+FROM pg_class AS c
+WHERE c.relnamespace = 'rapport'::regnamespace
+AND c.relkind = 'r'
+ORDER BY 1;
+\echo end
 SQL
+	my $lines = '';
+	while (my $line = <$from_psql>) {
+		return $lines if $line eq "end\n";
+		$lines .= $line;
+	}
+	die 'psql has ended';
 }
 
 sub wait_until {
