@@ -919,6 +919,9 @@ DECLARE
 	document text[] := '{}';
 	column_of text;
 BEGIN
+	IF source IS NULL THEN
+		PERFORM rapport.fail('missing_field', 'The source is a table or view.');
+	END IF;
 	IF pg_catalog.jsonb_typeof(mapping) IS DISTINCT FROM 'object' THEN
 		PERFORM rapport.fail('wrong_type', 'The mapping must be an object: {"external_id": "id", ...}.');
 	END IF;
