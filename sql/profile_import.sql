@@ -116,11 +116,11 @@ ROLLBACK;
 --
 -- Interrupted, it goes on where it was
 --
-CREATE TABLE crowd AS SELECT i AS id, 'Person ' || i AS name FROM generate_series(1, 25000) AS i;
--- The third batch meets an error of the database, not of the row.
+CREATE TABLE crowd AS SELECT i AS id, 'Person ' || i AS name FROM generate_series(1, 12000) AS i;
+-- The second batch meets an error of the database, not of the row.
 CREATE FUNCTION refuse(ids bigint[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	IF cardinality(ids) = 5000 THEN
+	IF cardinality(ids) = 2000 THEN
 		RAISE 'the power is off';
 	END IF;
 END;
