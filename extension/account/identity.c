@@ -225,20 +225,6 @@ assume_person(const Identity *identity, bool is_local)
 	assume(identity, psprintf("rapport_%s", roles[identity->role]), is_local);
 }
 
-/* Prepares a query once and for all, with the current user's rights. */
-static void
-keep_plan(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
-{
-	SPIPlanPtr	made;
-
-	if (*plan != NULL)
-		return;
-	made = SPI_prepare(query, nargs, types);
-	if (made == NULL || SPI_keepplan(made) != 0)
-		elog(ERROR, "could not prepare: %s", query);
-	*plan = made;
-}
-
 /* A column of the only row. */
 static Datum
 result(int column, bool *isnull)
@@ -290,16 +276,16 @@ verify_token(const char *text, size_t size, Identity *identity)
 
 	core_become_owner(&user);
 	SPI_connect();
-	keep_plan(&plan,
-			  "SELECT k.secret, p.role, p.state OPERATOR(pg_catalog.=) 'active'"
-			  " FROM rapport.signing_key AS k"
-			  " LEFT JOIN rapport.session AS s"
-			  " ON s.person_id OPERATOR(pg_catalog.=) $2"
-			  " AND s.session_id OPERATOR(pg_catalog.=) $3"
-			  " AND s.expires_at OPERATOR(pg_catalog.>) $4"
-			  " LEFT JOIN rapport.person AS p"
-			  " ON p.person_id OPERATOR(pg_catalog.=) s.person_id"
-			  " WHERE k.header OPERATOR(pg_catalog.=) $1", 4, types);
+	core_keep_plan(&plan,
+				   "SELECT k.secret, p.role, p.state OPERATOR(pg_catalog.=) 'active'"
+				   " FROM rapport.signing_key AS k"
+				   " LEFT JOIN rapport.session AS s"
+				   " ON s.person_id OPERATOR(pg_catalog.=) $2"
+				   " AND s.session_id OPERATOR(pg_catalog.=) $3"
+				   " AND s.expires_at OPERATOR(pg_catalog.>) $4"
+				   " LEFT JOIN rapport.person AS p"
+				   " ON p.person_id OPERATOR(pg_catalog.=) s.person_id"
+				   " WHERE k.header OPERATOR(pg_catalog.=) $1", 4, types);
 	if (SPI_execute_plan(plan, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up a session");
 	if (SPI_processed == 1)
@@ -367,7 +353,7 @@ find_person(SPIPlanPtr *plan, const char *query, Oid type, Datum value, Identity
 
 	core_become_owner(&user);
 	SPI_connect();
-	keep_plan(plan, query, 1, &type);
+	core_keep_plan(plan, query, 1, &type);
 	if (SPI_execute_plan(*plan, &value, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up a person");
 	found = SPI_processed == 1;

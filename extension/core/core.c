@@ -1,11 +1,14 @@
 /*
- * Settings of the module, the clock, and the switch to the owner's rights.
+ * Settings of the module, the clock, kept plans, and the switch to the owner's
+ * rights.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "utils/acl.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
@@ -77,4 +80,17 @@ void
 core_restore_user(const CoreUser *saved)
 {
 	SetUserIdAndSecContext(saved->user, saved->context);
+}
+
+void
+core_keep_plan(SPIPlanPtr *plan, const char *query, int nargs, const Oid *types)
+{
+	SPIPlanPtr	made;
+
+	if (*plan != NULL)
+		return;
+	made = SPI_prepare_cursor(query, nargs, unconstify(Oid *, types), CURSOR_OPT_GENERIC_PLAN);
+	if (made == NULL || SPI_keepplan(made) != 0)
+		elog(ERROR, "could not prepare: %s", query);
+	*plan = made;
 }

@@ -35,9 +35,24 @@ typedef struct CoreUser
 extern void core_become_owner(CoreUser *saved);
 extern void core_restore_user(const CoreUser *saved);
 
+/*
+ * Prepares a query at its first use and keeps its plan, a generic one, for the
+ * life of the backend; *plan is static and starts as NULL. Between SPI_connect
+ * and SPI_finish.
+ */
+struct _SPI_plan;
+extern void core_keep_plan(struct _SPI_plan **plan, const char *query,
+						   int nargs, const Oid *types);
+
 /* The time and the UTC date that all rules go by. */
 extern TimestampTz core_now(void);
 extern DateADT core_today(void);
+
+/*
+ * The value of a setting, or its default, in the current memory context; NULL
+ * when there is no such setting.
+ */
+extern char *core_setting(const char *name);
 
 /* A new id between 1 and 2^52. */
 extern int64 core_new_id(void);

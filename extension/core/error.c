@@ -29,14 +29,11 @@ raise_error(const char *code, const char *detail)
 
 	core_become_owner(&user);
 	SPI_connect();
-	if (plan == NULL)
-	{
-		plan = SPI_prepare("SELECT status, title, hint"
-						   " FROM rapport.error_code"
-						   " WHERE code OPERATOR(pg_catalog.=) $1", 1, &type);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the look-up of errors");
-	}
+	core_keep_plan(&plan,
+				   "SELECT status, title, hint"
+				   " FROM rapport.error_code"
+				   " WHERE code OPERATOR(pg_catalog.=) $1",
+				   1, &type);
 	if (SPI_execute_plan(plan, &value, NULL, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "error code \"%s\" is not registered", code);
 	status = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);

@@ -130,13 +130,8 @@ COMMENT ON FUNCTION rapport.mac(text, text) IS
 -- Settings
 
 CREATE OR REPLACE FUNCTION rapport.setting_text(name text) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT coalesce(s.value, d.value)
-	FROM rapport.setting_default AS d
-	LEFT JOIN rapport.setting AS s ON s.name = d.name
-	WHERE d.name = setting_text.name;
-END;
+LANGUAGE c STABLE PARALLEL SAFE STRICT
+AS 'MODULE_PATHNAME', 'core_setting_sql';
 COMMENT ON FUNCTION rapport.setting_text(text) IS 'The value of a setting as text; NULL when there is no such setting.';
 
 CREATE OR REPLACE FUNCTION rapport.setting_int(name text) RETURNS integer
@@ -288,7 +283,7 @@ BEGIN
 	WHERE (person_id, key) IN (
 		SELECT i.person_id, i.key
 		FROM rapport.idempotency AS i
-		WHERE i.created_at < rapport.now() - make_interval(days => rapport.setting_int('idempotency_days'))
+		WHERE i.created_at < rapport.now() - make_interval(hours => 24 * rapport.setting_int('idempotency_days'))
 		LIMIT batch);
 	GET DIAGNOSTICS gone = ROW_COUNT;
 	RETURN gone;

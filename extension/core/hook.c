@@ -26,15 +26,12 @@ find_hooks(const char *event)
 
 	core_become_owner(&user);
 	SPI_connect();
-	if (plan == NULL)
-	{
-		plan = SPI_prepare("SELECT call::pg_catalog.oid"
-						   " FROM rapport.hook"
-						   " WHERE event OPERATOR(pg_catalog.=) $1"
-						   " ORDER BY ord, call::pg_catalog.text", 1, &type);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the look-up of hooks");
-	}
+	core_keep_plan(&plan,
+				   "SELECT call::pg_catalog.oid"
+				   " FROM rapport.hook"
+				   " WHERE event OPERATOR(pg_catalog.=) $1"
+				   " ORDER BY ord, call::pg_catalog.text",
+				   1, &type);
 	if (SPI_execute_plan(plan, &value, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the hooks of \"%s\"", event);
 	for (uint64 i = 0; i < SPI_processed; i++)

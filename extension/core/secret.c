@@ -56,14 +56,11 @@ read_secret(const char *name, uint8 *bytes, bool *settled)
 
 	core_become_owner(&user);
 	SPI_connect();
-	if (plan == NULL)
-	{
-		plan = SPI_prepare("SELECT s.secret, (SELECT k.xmin FROM rapport.database_key AS k"
-						   "                  WHERE k.name OPERATOR(pg_catalog.=) $1)"
-						   " FROM (SELECT rapport.database_secret($1) AS secret OFFSET 0) AS s", 1, &type);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the look-up of secrets");
-	}
+	core_keep_plan(&plan,
+				   "SELECT s.secret, (SELECT k.xmin FROM rapport.database_key AS k"
+				   "                  WHERE k.name OPERATOR(pg_catalog.=) $1)"
+				   " FROM (SELECT rapport.database_secret($1) AS secret OFFSET 0) AS s",
+				   1, &type);
 	if (SPI_execute_plan(plan, &value, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not read the secret \"%s\"", name);
 	column = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
