@@ -140,6 +140,15 @@ config_load(Config *config, const char *file)
 	return fits;
 }
 
+/* Frees the texts, also after config_load() said false. */
+void
+config_free(Config *config)
+{
+	for (size_t i = 0; i < OPTIONS; i++)
+		if (!options[i].number)
+			free(*(char **) ((char *) config + options[i].offset));
+}
+
 void
 config_help(void)
 {

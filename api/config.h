@@ -33,6 +33,7 @@ typedef struct Config
 } Config;
 
 extern bool config_load(Config *config, const char *file);
+extern void config_free(Config *config);
 extern void config_help(void);
 
 #endif

@@ -174,6 +174,7 @@ main(int argc, char **argv)
 	bool		check = false;
 	Config		config;
 	int			option;
+	int			status;
 
 	while ((option = getopt_long(argc, argv, "c:", long_options, NULL)) != -1)
 	{
@@ -201,9 +202,14 @@ main(int argc, char **argv)
 		return 2;
 	}
 	if (!config_load(&config, file))
-		return 2;
-	log_threshold(config.log_level);
-	if (check)
-		return control_check(&config) ? 0 : 1;
-	return serve(&config);
+		status = 2;
+	else if (check)
+		status = control_check(&config) ? 0 : 1;
+	else
+	{
+		log_threshold(config.log_level);
+		status = serve(&config);
+	}
+	config_free(&config);
+	return status;
 }
