@@ -119,6 +119,7 @@ subtest 'an extension of another minor version' => sub {
 	like(`api/rapportd --check 2>&1`, qr/not 99\.1\.0/, '--check names it too');
 	sql("UPDATE pg_extension SET extversion = '$version' WHERE extname = 'rapport'");
 	ok(wait_until(5, sub { ready($front) }), 'its own is served again');
+	ok(wait_until(15, sub { ready({ url => $ENV{RAPPORT_URL} }) }), 'by others as well');
 	stop_front($front);
 };
 
