@@ -168,6 +168,10 @@ look_at_header(void *context, enum MHD_ValueKind kind, const char *key, size_t k
 	for (size_t i = 0; i < value_size; i++)
 		if (((unsigned char) value[i] < 0x20 && value[i] != '\t') || value[i] == 0x7f)
 			framing->malformed = true;
+	/* MHD 0.9.75 appends a folded line to the name, and then no longer knows the header. */
+	if ((strncasecmp(key, "Content-Length", 14) == 0 && key_size != 14)
+		|| (strncasecmp(key, "Transfer-Encoding", 17) == 0 && key_size != 17))
+		framing->malformed = true;
 	if (strcasecmp(key, "Host") == 0)
 		framing->hosts++;
 	else if (strcasecmp(key, "Content-Length") == 0)

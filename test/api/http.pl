@@ -45,6 +45,11 @@ subtest 'two ways to read the length of a request' => sub {
 		['a chunk size with a prefix', "${chunked}0x2\r\n{}\r\n0\r\n\r\n", 400, undef, 1],
 		['a chunk without its end', "${chunked}2\r\n{}XX0\r\n\r\n", 400, undef, 1],
 		['a chunk beyond 64 bits', "${chunked}fffffffffffffffff\r\n{}\r\n0\r\n\r\n", 413, undef, 1],
+		['a length on a folded line', "${post}Content-Length:\r\n 2\r\n\r\n{}", 400, 'bad_request', 1],
+		['a length that goes on', "${post}Content-Length: 2\r\n 0\r\n\r\n{}", 400, 'bad_request', 1],
+		['a coding on a folded line', "${post}Transfer-Encoding:\r\n\tchunked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
+		['a coding that goes on', "${post}Transfer-Encoding: chu\r\n nked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
+		['a header inside another', "${post}X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}", 400, 'bad_request', 1],
 		['a bare CR in a header', "${get}X-A: b\rContent-Length: 5\r\n\r\n", 400, 'bad_request', 1]);
 };
 
