@@ -2,7 +2,8 @@
 -- everyone they are shown; a brute force that reads only profiles, preferences,
 -- blocks and swipes, and knows nothing of keys, says who that must be.
 BEGIN;
-SET client_min_messages = warning;
+SET LOCAL client_min_messages = warning;
+SET LOCAL jit = off;
 
 -- Attributes of every shape: one lane, several lanes, numbers; two-way, one-way, soft.
 DELETE FROM rapport.candidate;
@@ -169,6 +170,7 @@ BEGIN
 		RETURNING person_id, other_id)
 	INSERT INTO rapport.blocked_by (person_id, other_id) SELECT other_id, person_id FROM fresh;
 	PERFORM rapport.run_hooks('person_changed', ids);
+	ANALYZE rapport.person, rapport.profile, rapport.preference, rapport.candidate;
 	RETURN ids;
 END $$;
 
@@ -248,5 +250,30 @@ SELECT count(DISTINCT population) AS populations,
 	   sum((SELECT count(*) - count(DISTINCT s) FROM unnest(shown) AS s)) AS twice,
 	   count(*) FILTER (WHERE shown <> ranked) AS misordered
 FROM result;
+
+-- It is the ordered index scan that answers, whatever the size of the page, and
+-- with the plans that discover() keeps.
+SELECT cardinality(pg_temp.populate('city', 1500, .2)) AS people;
+CREATE TEMP TABLE asked AS
+SELECT p.person_id, rapport.match_query_for(p.person_id, 1::smallint, rapport.match_side(p.person_id, 1::smallint, 2), rapport.today(), '{}') AS query
+FROM rapport.profile AS p
+JOIN rapport.preference AS f ON f.person_id = p.person_id AND f.mode = 1 AND f.enabled
+JOIN rapport.person AS a ON a.person_id = p.person_id AND a.state = 'active'
+WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p))
+LIMIT 1;
+EXPLAIN (COSTS OFF) SELECT person_id FROM rapport.candidate WHERE key OPERATOR(rapport.@@) (SELECT query FROM asked)
+ORDER BY key OPERATOR(rapport.<->) (SELECT query FROM asked) FETCH FIRST 1 ROWS WITH TIES;
+EXPLAIN (COSTS OFF) SELECT person_id FROM rapport.candidate WHERE key OPERATOR(rapport.@@) (SELECT query FROM asked)
+ORDER BY key OPERATOR(rapport.<->) (SELECT query FROM asked) FETCH FIRST 20 ROWS WITH TIES;
+EXPLAIN (COSTS OFF) SELECT person_id FROM rapport.candidate WHERE key OPERATOR(rapport.@@) (SELECT query FROM asked)
+ORDER BY key OPERATOR(rapport.<->) (SELECT query FROM asked) FETCH FIRST 500 ROWS WITH TIES;
+CREATE TEMP TABLE scans AS
+SELECT pg_stat_get_xact_numscans('rapport.candidate_key'::regclass) AS index, pg_stat_get_xact_numscans('rapport.candidate'::regclass) AS seq;
+SELECT rapport.act_as(person_id) FROM asked \g /dev/null
+SELECT count(*) > 0 AS found FROM generate_series(1, 10) AS i, LATERAL rapport.discover('date', i) AS d;
+SELECT rapport.act_as(NULL) \g /dev/null
+SELECT pg_stat_get_xact_numscans('rapport.candidate_key'::regclass) - index AS index_scans,
+	   pg_stat_get_xact_numscans('rapport.candidate'::regclass) - seq AS sequential_scans
+FROM scans;
 
 ROLLBACK;

@@ -349,7 +349,7 @@ COMMENT ON FUNCTION rapport.match_side(bigint, smallint, integer) IS
 -- Candidates
 
 CREATE OR REPLACE FUNCTION rapport.candidate_refresh(ids bigint[]) RETURNS void
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SET jit = off
 AS $$
 BEGIN
 	-- One at a time per person, each with a snapshot of its own: what another
@@ -426,22 +426,20 @@ END;
 COMMENT ON FUNCTION rapport.distance_bucket(double precision) IS
 'The only form in which a distance leaves: "less than so many km" of 2, 5, 10, 20, 50, 100, 200, 500, 1000; NULL when further or unknown.';
 
-CREATE OR REPLACE FUNCTION rapport.score_parts(explained jsonb) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-AS $$
-BEGIN
-	RETURN (
-		SELECT pg_catalog.jsonb_object_agg(p.term, pg_catalog.round((p.part ->> 'value')::numeric, CASE p.term WHEN 'distance' THEN 1 ELSE 2 END))
-		FROM pg_catalog.jsonb_each(explained -> 'parts') AS p (term, part));
+CREATE OR REPLACE FUNCTION rapport.score_parts(explained jsonb) RETURNS TABLE (parts jsonb)
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT jsonb_object_agg(p.term, round((p.part ->> 'value')::numeric, CASE p.term WHEN 'distance' THEN 1 ELSE 2 END))
+	FROM jsonb_each(score_parts.explained -> 'parts') AS p (term, part);
 END;
-$$;
 COMMENT ON FUNCTION rapport.score_parts(jsonb) IS
-'The terms of a score, 0 to 1, in an answer of match_explain(); the distance in it is rounded more than the others, as distances leave only as steps.';
+'One row: the terms of a score, 0 to 1, in an answer of match_explain(); the distance in it is rounded more than the others, as distances leave only as steps. Use in FROM, there it is inlined.';
 
 CREATE OR REPLACE FUNCTION rapport.discover(mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL)
 RETURNS TABLE (person_id bigint, display_name text, age integer, distance_km integer, score double precision,
 			   shared_tags text[], attributes jsonb, about text, why jsonb, cursor text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET extra_float_digits = 1
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET extra_float_digits = 1 SET jit = off
+	SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
 	me bigint := rapport.acting_person();
@@ -454,6 +452,9 @@ DECLARE
 	scope text;
 	place text;
 	query rapport.match_query;
+	ids bigint[];
+	keys rapport.match_key[];
+	costs double precision[];
 BEGIN
 	-- A change of the profile, the preference or the weights ends the cursors made before.
 	SELECT p.tags, format('discover %s %s %s %s %s ', me, mode_id, extract(epoch FROM p.updated_at), extract(epoch FROM f.updated_at),
@@ -478,28 +479,35 @@ BEGIN
 	query := rapport.match_query_for(me, mode_id, my_key, day, rapport.seen_by(me, mode_id),
 									 CASE WHEN active_days > 0 THEN day - active_days END,
 									 split_part(place, ' ', 1)::double precision, split_part(place, ' ', 2)::bigint);
-	RETURN QUERY
-	SELECT p.person_id,
-		   p.display_name,
-		   rapport.person_age(p.birth_date, rapport.today()),
-		   rapport.distance_bucket(rapport.match_distance_m(my_key, hit.key)),
-		   round((1 - hit.cost)::numeric, 2)::double precision,
-		   ARRAY(SELECT t FROM unnest(p.tags) WITH ORDINALITY AS x (t, i) WHERE t = ANY (my_tags) ORDER BY i),
-		   a.attributes,
-		   p.about,
-		   rapport.score_parts(rapport.match_explain(hit.key, query)),
-		   rapport.seal(scope, hit.cost || ' ' || p.person_id)
+	SELECT array_agg(hit.person_id ORDER BY hit.cost, hit.person_id),
+		   array_agg(hit.key ORDER BY hit.cost, hit.person_id),
+		   array_agg(hit.cost ORDER BY hit.cost, hit.person_id)
+	INTO ids, keys, costs
 	FROM (
 		-- An ordered index scan: the best first, and nobody but those who fit.
 		SELECT c.person_id, c.key, c.key <-> query AS cost
 		FROM rapport.candidate AS c
 		WHERE c.key @@ query
 		ORDER BY c.key <-> query
-		FETCH FIRST (size) ROWS WITH TIES) AS hit
+		FETCH FIRST (size) ROWS WITH TIES) AS hit;
+	-- Cut here and not there: of equal costs the lower id comes first.
+	ids := ids[1:size];
+	RETURN QUERY
+	SELECT p.person_id,
+		   p.display_name,
+		   rapport.person_age(p.birth_date, rapport.today()),
+		   rapport.distance_bucket(rapport.match_distance_m(my_key, keys[hit.place])),
+		   round((1 - costs[hit.place])::numeric, 2)::double precision,
+		   ARRAY(SELECT t FROM unnest(p.tags) WITH ORDINALITY AS x (t, i) WHERE t = ANY (my_tags) ORDER BY i),
+		   a.attributes,
+		   p.about,
+		   w.parts,
+		   rapport.seal(scope, costs[hit.place] || ' ' || p.person_id)
+	FROM unnest(ids) WITH ORDINALITY AS hit (person_id, place)
 	JOIN rapport.profile AS p ON p.person_id = hit.person_id
-	CROSS JOIN LATERAL rapport.attributes_of(p.traits, p.numbers) AS a
-	ORDER BY hit.cost, hit.person_id
-	LIMIT size;
+	JOIN rapport.attributes_of(ids) AS a ON a.person_id = hit.person_id
+	CROSS JOIN LATERAL rapport.score_parts(rapport.match_explain(keys[hit.place], query)) AS w
+	ORDER BY hit.place;
 END;
 $$;
 COMMENT ON FUNCTION rapport.discover(text, integer, text) IS
@@ -537,7 +545,7 @@ BEGIN
 		SELECT pg_catalog.jsonb_build_object(
 				   'shown', explained -> 'accepts',
 				   'score', pg_catalog.round((explained ->> 'score')::numeric, 2),
-				   'parts', rapport.score_parts(explained),
+				   'parts', (SELECT p.parts FROM rapport.score_parts(explained) AS p),
 				   'distance_km', rapport.distance_bucket((explained ->> 'distance_m')::double precision),
 				   'active', explained #> '{rules,active}',
 				   'unseen', explained #> '{rules,unseen}',
@@ -611,7 +619,7 @@ BEGIN
 		   rapport.distance_bucket(rapport.place_distance(p.place, mine.place))
 	INTO display_name, age, about, tags, attributes, distance_km
 	FROM rapport.profile AS p
-	CROSS JOIN LATERAL rapport.attributes_of(p.traits, p.numbers) AS a
+	JOIN rapport.attributes_of(ARRAY[person.person_id]) AS a ON a.person_id = p.person_id
 	LEFT JOIN rapport.profile AS mine ON mine.person_id = me
 	WHERE p.person_id = person.person_id;
 END;

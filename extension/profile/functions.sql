@@ -198,17 +198,20 @@ COMMENT ON FUNCTION rapport.fail_first(text[]) IS 'Raises the first of the probl
 
 -- Showing what is stored. These are inlined into the query that uses them.
 
-CREATE OR REPLACE FUNCTION rapport.attributes_of(traits smallint[], numbers smallint[]) RETURNS TABLE (attributes jsonb)
+CREATE OR REPLACE FUNCTION rapport.attributes_of(ids bigint[]) RETURNS TABLE (person_id bigint, attributes jsonb)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT coalesce(jsonb_object_agg(a.code, coalesce(to_jsonb(o.code),
-													  to_jsonb(trim_scale(a.minimum + a.step * attributes_of.numbers[a.slot + 1])))), '{}')
-	FROM rapport.attribute AS a
-	LEFT JOIN rapport.attribute_option AS o ON o.attribute_id = a.attribute_id AND o.option = attributes_of.traits[a.attribute_id]
-	WHERE o.option IS NOT NULL OR attributes_of.numbers[a.slot + 1] IS NOT NULL;
+	SELECT p.person_id,
+		   coalesce(jsonb_object_agg(a.code, coalesce(to_jsonb(o.code), to_jsonb(trim_scale(a.minimum + a.step * p.numbers[a.slot + 1]))))
+					FILTER (WHERE o.option IS NOT NULL OR p.numbers[a.slot + 1] IS NOT NULL), '{}')
+	FROM rapport.profile AS p
+	LEFT JOIN rapport.attribute AS a ON true
+	LEFT JOIN rapport.attribute_option AS o ON o.attribute_id = a.attribute_id AND o.option = p.traits[a.attribute_id]
+	WHERE p.person_id = ANY (attributes_of.ids)
+	GROUP BY p.person_id;
 END;
-COMMENT ON FUNCTION rapport.attributes_of(smallint[], smallint[]) IS
-'One row: the attributes set in the arrays of a profile as {code: option code or number}. Use in FROM, there it is inlined.';
+COMMENT ON FUNCTION rapport.attributes_of(bigint[]) IS
+'A row for each of the people who has a profile: the attributes set in it as {code: option code or number}. Use in FROM, there it is inlined.';
 
 CREATE OR REPLACE FUNCTION rapport.preferences_of(person_id bigint) RETURNS TABLE (mode text, preference jsonb)
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -324,7 +327,7 @@ BEGIN
 	birth_date := mine.birth_date;
 	age := rapport.person_age(mine.birth_date, rapport.today());
 	about := mine.about;
-	SELECT a.attributes INTO attributes FROM rapport.attributes_of(mine.traits, mine.numbers) AS a;
+	attributes := coalesce((SELECT a.attributes FROM rapport.attributes_of(ARRAY[me]) AS a), '{}');
 	tags := coalesce(mine.tags, '{}');
 	embedding := mine.embedding;
 	latitude := rapport.place_latitude(mine.place);
