@@ -266,7 +266,7 @@ END;
 $$;
 SELECT count(*) AS called FROM pg_temp.plan($$SELECT FROM rapport.profile AS p WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p))$$) AS line
 WHERE line LIKE '%missing_steps%';
-SELECT count(*) AS called FROM pg_temp.plan($$SELECT a.attributes, s.preference FROM rapport.profile AS p, rapport.attributes_of(p.traits, p.numbers) AS a,
+SELECT count(*) AS called FROM pg_temp.plan($$SELECT a.attributes, s.preference FROM rapport.profile AS p, rapport.attributes_of(ARRAY[p.person_id]) AS a,
 	rapport.preferences_of(p.person_id) AS s$$) AS line
 WHERE line ~ 'Function Scan.*_of';
 

@@ -27,7 +27,7 @@ FROM rapport.external_identity AS e
 JOIN rapport.person USING (person_id)
 JOIN rapport.profile AS p USING (person_id)
 JOIN rapport.activity AS a USING (person_id)
-CROSS JOIN LATERAL rapport.attributes_of(p.traits, p.numbers) AS o;
+CROSS JOIN LATERAL rapport.attributes_of(ARRAY[p.person_id]) AS o;
 SELECT * FROM imported ORDER BY external_id;
 -- They have no credential, but the app can let them act.
 SELECT count(*) FROM rapport.credential;
