@@ -478,9 +478,9 @@ read_embedding(Reader *reader, const JsonbValue *value)
 			return 0;
 		}
 		number = (float4) number_of(element);
-		if (!isfinite(number))
+		if (!(number >= -1 && number <= 1))
 		{
-			problem(reader, "out_of_range", "The numbers of an embedding must fit four-byte floating point.");
+			problem(reader, "out_of_range", "The numbers of an embedding lie between -1 and 1.");
 			return 0;
 		}
 		numbers[i] = Float4GetDatum(number);

@@ -80,7 +80,7 @@ COMMENT ON COLUMN rapport.profile.place IS 'The centre of the grid cell the pers
 COMMENT ON COLUMN rapport.profile.traits IS 'Index attribute_id: the option chosen; NULL, 0 or beyond the end: unset.';
 COMMENT ON COLUMN rapport.profile.numbers IS 'Index slot + 1: (value - minimum) / step; NULL or beyond the end: unset.';
 COMMENT ON COLUMN rapport.profile.tags IS 'Lower case, NFC, each once, in the order given.';
-COMMENT ON COLUMN rapport.profile.embedding IS 'Up to 32 finite numbers made by the app; compared by inner product.';
+COMMENT ON COLUMN rapport.profile.embedding IS 'Up to 32 numbers from -1 to 1, made by the app; compared by inner product.';
 COMMENT ON COLUMN rapport.profile.paused IS 'Paused people are not candidates.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.profile', '');
 
