@@ -63,7 +63,7 @@ BEGIN
 			WHERE c.key OPERATOR(rapport.@@) v.asked
 			ORDER BY c.key OPERATOR(rapport.<->) v.asked
 			LIMIT 20);
-		EXECUTE format('SELECT ARRAY(%s)', v.query) INTO theirs USING v.asked;
+		EXECUTE format('SELECT ARRAY(%s)', v.query) INTO theirs;
 		best_ours := 'infinity';
 		best_theirs := 'infinity';
 		FOR round IN 1 .. 3
@@ -76,7 +76,7 @@ BEGIN
 			LIMIT 20;
 			best_ours := least(best_ours, 1000 * extract(epoch FROM clock_timestamp() - began));
 			began := clock_timestamp();
-			EXECUTE v.query USING v.asked;
+			EXECUTE v.query;
 			best_theirs := least(best_theirs, 1000 * extract(epoch FROM clock_timestamp() - began));
 		END LOOP;
 		INSERT INTO peer.run (person_id, rapport_ms, postgis_ms, found, same)
@@ -96,11 +96,11 @@ JOIN peer.viewer AS v USING (person_id)
 ORDER BY r.postgis_ms
 OFFSET :viewers / 2
 LIMIT 1 \gset
-PREPARE theirs (rapport.match_query) AS :query;
+PREPARE theirs AS :query;
 PREPARE ours (rapport.match_query) AS
 SELECT c.person_id FROM rapport.candidate AS c WHERE c.key OPERATOR(rapport.@@) $1 ORDER BY c.key OPERATOR(rapport.<->) $1 LIMIT 20;
 \pset format unaligned
-EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) EXECUTE theirs (:'asked');
+EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) EXECUTE theirs;
 EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) EXECUTE ours (:'asked');
 \endif
 \pset format unaligned
