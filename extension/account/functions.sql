@@ -176,8 +176,13 @@ CREATE OR REPLACE FUNCTION rapport.normal_email(email text) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
-	address text := pg_catalog.lower(pg_catalog.normalize(pg_catalog.btrim(normal_email.email), 'NFC') COLLATE "C");
+	address text;
 BEGIN
+	-- The time to normalise hostile text grows with its square and cannot be cut short.
+	IF pg_catalog.octet_length(normal_email.email) > 1024 THEN
+		RETURN NULL;
+	END IF;
+	address := pg_catalog.lower(pg_catalog.normalize(pg_catalog.btrim(normal_email.email), 'NFC') COLLATE "C");
 	IF pg_catalog.octet_length(address) <= 254
 		AND address OPERATOR(pg_catalog.~) '^[^[:space:][:cntrl:]@<>(),:;"\\[\]]{1,64}@([^[:space:][:cntrl:]@<>(),:;"\\[\].]{1,63}\.)+[^[:space:][:cntrl:]@<>(),:;"\\[\].]{2,63}$' THEN
 		RETURN address;
@@ -188,11 +193,25 @@ $$;
 COMMENT ON FUNCTION rapport.normal_email(text) IS
 'The form in which an e-mail address is stored and looked up: trimmed, NFC, ASCII letters in lower case. NULL when it is not one.';
 
+CREATE OR REPLACE FUNCTION rapport.normal_password(password text) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+BEGIN
+	-- As in normal_email(). What is left alone here is longer than any password that was accepted.
+	IF pg_catalog.octet_length(normal_password.password) > 4096 THEN
+		RETURN normal_password.password;
+	END IF;
+	RETURN pg_catalog.normalize(normal_password.password, 'NFC');
+END;
+$$;
+COMMENT ON FUNCTION rapport.normal_password(text) IS
+'The form in which a password is hashed: NFC, unless it has more than 4096 bytes and cannot be one.';
+
 CREATE OR REPLACE FUNCTION rapport.password_hash(password text, email text) RETURNS text
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-	normal text := pg_catalog.normalize(password_hash.password, 'NFC');
+	normal text := rapport.normal_password(password_hash.password);
 	shortest integer := rapport.setting_int('password_min_length');
 BEGIN
 	IF pg_catalog.char_length(normal) < shortest THEN
@@ -222,7 +241,7 @@ BEGIN
 			   AND f.last_at > window_start) THEN
 		RETURN 'too_many_attempts';
 	END IF;
-	IF rapport.argon2_matches(try_password.hash, pg_catalog.normalize(try_password.password, 'NFC'),
+	IF rapport.argon2_matches(try_password.hash, rapport.normal_password(try_password.password),
 							  rapport.setting_int('password_ops'), rapport.setting_int('password_memory')) THEN
 		DELETE FROM rapport.sign_in_failure AS f WHERE f.email_hash = try_password.subject;
 		RETURN NULL;
@@ -346,6 +365,10 @@ BEGIN
 	ELSIF address IS NULL THEN
 		PERFORM rapport.fail('invalid_email');
 	END IF;
+	-- A sign-in with the old password that is under way must not outlive it.
+	PERFORM pg_advisory_xact_lock(hashtextextended(rapport.mac('sign_in', e.email), 0))
+	FROM rapport.email AS e
+	WHERE e.person_id = set_credential_for.person_id;
 	PERFORM FROM rapport.person AS p WHERE p.person_id = set_credential_for.person_id FOR UPDATE;
 	IF NOT FOUND THEN
 		PERFORM rapport.fail('not_found', 'There is no such person.');
@@ -470,7 +493,7 @@ BEGIN
 	END IF;
 	IF rapport.argon2_outdated(known.password_hash, rapport.setting_int('password_ops'), rapport.setting_int('password_memory')) THEN
 		UPDATE rapport.credential AS c
-		SET password_hash = rapport.argon2_hash(pg_catalog.normalize(sign_in.password, 'NFC'), rapport.setting_int('password_ops'),
+		SET password_hash = rapport.argon2_hash(rapport.normal_password(sign_in.password), rapport.setting_int('password_ops'),
 												rapport.setting_int('password_memory'))
 		WHERE c.person_id = known.person_id;
 	END IF;

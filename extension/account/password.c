@@ -46,9 +46,15 @@ account_password_hash(PG_FUNCTION_ARGS)
 Datum
 account_password_matches(PG_FUNCTION_ARGS)
 {
-	text	   *password = PG_GETARG_TEXT_PP(1);
+	text	   *password;
 	char		hash[crypto_pwhash_STRBYTES];
 
+	for (int i = 1; i < 4; i++)
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("only the hash may be null")));
+	password = PG_GETARG_TEXT_PP(1);
 	if (PG_ARGISNULL(0))
 	{
 		hash_password(password, PG_GETARG_INT32(2), PG_GETARG_INT32(3), hash);

@@ -230,9 +230,12 @@ CREATE OR REPLACE FUNCTION rapport.replay(key text, request text) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
-	me bigint := nullif(current_setting('rapport.person', true), '')::bigint;
+	me bigint;
 	stored rapport.idempotency;
 BEGIN
+	-- Until the module is loaded anybody can set rapport.person; this loads it.
+	PERFORM rapport.now();
+	me := nullif(current_setting('rapport.person', true), '')::bigint;
 	IF me IS NULL OR me = 0 THEN
 		PERFORM rapport.fail('authentication_required');
 	END IF;
@@ -259,8 +262,11 @@ CREATE OR REPLACE FUNCTION rapport.remember(key text, request text, body text) R
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
-	me bigint := nullif(current_setting('rapport.person', true), '')::bigint;
+	me bigint;
 BEGIN
+	-- As in replay().
+	PERFORM rapport.now();
+	me := nullif(current_setting('rapport.person', true), '')::bigint;
 	IF me IS NULL OR me = 0 THEN
 		PERFORM rapport.fail('authentication_required');
 	END IF;

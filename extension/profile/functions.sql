@@ -132,7 +132,7 @@ CREATE OR REPLACE FUNCTION rapport.clean_text(name text, value text, max_charact
 LANGUAGE c STABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'profile_clean_text_sql';
 COMMENT ON FUNCTION rapport.clean_text(text, text, integer, boolean) IS
-'The text as it is stored: NFC, without white space at either end; line feeds only where lines are allowed. name is what errors call it. Errors: invalid_value (a control character, nothing visible), out_of_range (too long, counted in characters).';
+'The text as it is stored: NFC, without white space at either end; line feeds only where lines are allowed. name is what errors call it. Errors: invalid_value (a control character, nothing visible, more than 64 combining marks in a row), out_of_range (too long, counted in characters).';
 
 -- Reading what people send. The rules stand in C once; updates and imports share them.
 

@@ -8,6 +8,7 @@ typedef enum ProfileText
 	PROFILE_TEXT_OK,
 	PROFILE_TEXT_BLANK,			/* nothing visible in it */
 	PROFILE_TEXT_CONTROL,		/* a control character */
+	PROFILE_TEXT_MARKS,			/* too many combining marks in a row */
 	PROFILE_TEXT_LONG			/* more characters than allowed */
 } ProfileText;
 

@@ -162,7 +162,7 @@ find_number(JsonbContainer *object, const char *name, double *number)
 	return true;
 }
 
-/* Reads the rules; *body must be an object, else that is the only problem. */
+/* Reads the rules; *body must be an object, else (NULL too) that is the only problem. */
 static bool
 start(Reader *reader, Jsonb *body, Jsonb *rules)
 {
@@ -171,12 +171,13 @@ start(Reader *reader, Jsonb *body, Jsonb *rules)
 	double		age;
 
 	reader->n_problems = 0;
-	attributes = getKeyJsonValueFromContainer(&rules->root, "attributes", strlen("attributes"), &storage);
+	attributes = rules == NULL ? NULL :
+		getKeyJsonValueFromContainer(&rules->root, "attributes", strlen("attributes"), &storage);
 	if (attributes == NULL || !is_object(attributes) || !find_number(&rules->root, "minimum_age", &age))
 		elog(ERROR, "the rules are not those of rapport.profile_rules()");
 	reader->attributes = attributes->val.binary.data;
 	reader->minimum_age = (int) age;
-	if (!JB_ROOT_IS_OBJECT(body))
+	if (body == NULL || !JB_ROOT_IS_OBJECT(body))
 	{
 		problem(reader, "wrong_type", "The body must be an object.");
 		return false;
@@ -407,6 +408,9 @@ read_text(Reader *reader, const char *name, const JsonbValue *value, int max_cha
 		case PROFILE_TEXT_CONTROL:
 			problem(reader, "invalid_value", "%s contains a control character.", name);
 			break;
+		case PROFILE_TEXT_MARKS:
+			problem(reader, "invalid_value", "%s has too many combining marks in a row.", name);
+			break;
 		case PROFILE_TEXT_LONG:
 			problem(reader, "out_of_range", "%s has at most %d characters.", name, max_characters);
 			break;
@@ -561,7 +565,7 @@ profile_read_profile(PG_FUNCTION_ARGS)
 	static const char *const columns[] = {"display_name", "birth_date", "about", "traits", "numbers",
 	"tags", "embedding", "paused"};
 	HeapTupleHeader stored = PG_ARGISNULL(0) ? NULL : PG_GETARG_HEAPTUPLEHEADER(0);
-	Jsonb	   *body = PG_GETARG_JSONB_P(1);
+	Jsonb	   *body = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
 	TupleDesc	desc = result_desc(fcinfo, COLUMNS);
 	Datum		values[COLUMNS] = {0};
 	bool		nulls[COLUMNS];
@@ -578,7 +582,7 @@ profile_read_profile(PG_FUNCTION_ARGS)
 	open_cells(&traits, stored, "traits", INT2OID, sizeof(int16), TYPALIGN_SHORT);
 	open_cells(&numbers, stored, "numbers", INT2OID, sizeof(int16), TYPALIGN_SHORT);
 
-	if (start(&reader, body, PG_GETARG_JSONB_P(2)))
+	if (start(&reader, body, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2)))
 	{
 		JsonbIterator *it = JsonbIteratorInit(&body->root);
 		JsonbValue	key;
@@ -879,7 +883,7 @@ profile_read_preference(PG_FUNCTION_ARGS)
 	static const char *const columns[] = {"enabled", "accepts", "strengths", "number_min", "number_max",
 	"number_unset", "age_min", "age_max", "max_distance_km"};
 	HeapTupleHeader stored = PG_ARGISNULL(0) ? NULL : PG_GETARG_HEAPTUPLEHEADER(0);
-	Jsonb	   *body = PG_GETARG_JSONB_P(1);
+	Jsonb	   *body = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
 	TupleDesc	desc = result_desc(fcinfo, COLUMNS);
 	Datum		values[COLUMNS] = {0};
 	bool		nulls[COLUMNS];
@@ -902,7 +906,7 @@ profile_read_preference(PG_FUNCTION_ARGS)
 	open_cells(&highest, stored, "number_max", INT2OID, sizeof(int16), TYPALIGN_SHORT);
 	open_cells(&unset, stored, "number_unset", BOOLOID, sizeof(bool), TYPALIGN_CHAR);
 
-	if (start(&reader, body, PG_GETARG_JSONB_P(2)))
+	if (start(&reader, body, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2)))
 	{
 		JsonbIterator *it = JsonbIteratorInit(&body->root);
 		JsonbValue	key;
@@ -1034,6 +1038,8 @@ profile_clean_text_sql(PG_FUNCTION_ARGS)
 			core_fail("invalid_value", "%s has nothing to see in it.", name);
 		case PROFILE_TEXT_CONTROL:
 			core_fail("invalid_value", "%s contains a control character.", name);
+		case PROFILE_TEXT_MARKS:
+			core_fail("invalid_value", "%s has too many combining marks in a row.", name);
 		case PROFILE_TEXT_LONG:
 			core_fail("out_of_range", "%s has at most %d characters.", name, max_characters);
 	}

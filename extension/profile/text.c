@@ -17,6 +17,53 @@
  */
 #define MAX_BYTES_PER_CHARACTER 16
 
+/*
+ * Combining marks allowed in a row; scripts need a few, Unicode's stream-safe
+ * form allows 30. The server's normalisation puts each run in order with work
+ * that grows with its square, and cannot be cancelled meanwhile.
+ */
+#define MAX_MARKS 64
+
+/* Characters with a width that have a combining class all the same, up to Unicode 16. */
+static const pg_wchar spacing_marks[] = {
+	0x1715, 0x1734, 0x1B44, 0x1BAA, 0x1BF2, 0x1BF3, 0x302E, 0x302F, 0xA953,
+	0xA9C0, 0x111C0, 0x11235, 0x1134D, 0x113CF, 0x116B6, 0x1193D, 0x11F41,
+	0x16FF0, 0x16FF1, 0x1D165, 0x1D166, 0x1D16D, 0x1D16E, 0x1D16F, 0x1D170,
+	0x1D171, 0x1D172
+};
+
+/* Whether normalisation may move the character. */
+static bool
+is_mark(const unsigned char *bytes)
+{
+	pg_wchar	c = utf8_to_unicode(bytes);
+
+	if (c < 0x300)
+		return false;
+	if (pg_encoding_dsplen(PG_UTF8, (const char *) bytes) == 0)
+		return true;
+	for (int i = 0; i < (int) lengthof(spacing_marks); i++)
+	{
+		if (c == spacing_marks[i])
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_too_many_marks(const char *bytes, int size)
+{
+	int			marks = 0;
+
+	for (int i = 0; i < size; i += pg_utf_mblen((const unsigned char *) bytes + i))
+	{
+		marks = is_mark((const unsigned char *) bytes + i) ? marks + 1 : 0;
+		if (marks > MAX_MARKS)
+			return true;
+	}
+	return false;
+}
+
 static bool
 is_control(pg_wchar c)
 {
@@ -69,10 +116,13 @@ profile_clean_text(const char *bytes, int size, int max_characters, bool lines, 
 		return PROFILE_TEXT_LONG;
 	if (!is_ascii(bytes, size))
 	{
-		text	   *normal = DatumGetTextPP(DirectFunctionCall2(unicode_normalize_func,
-																PointerGetDatum(cstring_to_text_with_len(bytes, size)),
-																PointerGetDatum(cstring_to_text("NFC"))));
+		text	   *normal;
 
+		if (has_too_many_marks(bytes, size))
+			return PROFILE_TEXT_MARKS;
+		normal = DatumGetTextPP(DirectFunctionCall2(unicode_normalize_func,
+													PointerGetDatum(cstring_to_text_with_len(bytes, size)),
+													PointerGetDatum(cstring_to_text("NFC"))));
 		bytes = VARDATA_ANY(normal);
 		size = VARSIZE_ANY_EXHDR(normal);
 	}
