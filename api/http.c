@@ -391,6 +391,19 @@ log_request(Request *request, bool complete)
 	log_end();
 }
 
+/*
+ * A client that has ended its side before MHD read the request: MHD waits for
+ * an event that has passed already. Shutting down our side makes another.
+ */
+static void
+notice_end(int fd)
+{
+	char		next;
+
+	if (recv(fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+		shutdown(fd, SHUT_RD);
+}
+
 static void
 on_completed(void *context, struct MHD_Connection *connection, void **request_context, enum MHD_RequestTerminationCode how)
 {
@@ -404,6 +417,8 @@ on_completed(void *context, struct MHD_Connection *connection, void **request_co
 		MHD_destroy_response(request->response);
 	if (request->begun)
 		log_request(request, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+	if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+		notice_end(request->client->fd);
 	set_state(request, CLIENT_IDLE, http->front->config->idle_seconds);
 	catalog_release(request->job.catalog);
 	buffer_free(&request->body);

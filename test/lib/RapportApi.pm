@@ -14,7 +14,7 @@ use IPC::Open2;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(call raw raw_socket read_answer sql person answer_code with_profile state_of_tables wait_until start_front stop_front free_port);
+our @EXPORT = qw(call raw raw_socket read_answer sql person answer_code with_profile state_of_tables wait_until hold_profiles writer_waits start_front stop_front free_port);
 
 my $http = HTTP::Tiny->new(timeout => 20, keep_alive => 1, agent => 'rapport-test');
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
@@ -174,6 +174,28 @@ sub wait_until {
 		sleep 0.1;
 	}
 	return 0;
+}
+
+# Locks the profiles against everyone for that long; the process to wait for.
+sub hold_profiles {
+	my ($seconds) = @_;
+	my $pid = fork // die "fork: $!";
+	if (!$pid) {
+		open STDOUT, '>', '/dev/null';
+		open STDERR, '>', '/dev/null';
+		exec 'psql', '-Xqc', "BEGIN; LOCK TABLE rapport.profile IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep($seconds); ROLLBACK";
+	}
+	wait_until(10, sub {
+		sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'rapport.profile'::regclass")
+	}) or die 'the lock was not taken';
+	return $pid;
+}
+
+# Waits until a request of rapportd waits for a lock.
+sub writer_waits {
+	return wait_until(10, sub {
+		sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rapportd' AND wait_event_type = 'Lock'")
+	});
 }
 
 sub free_port {
