@@ -42,7 +42,6 @@ if [ "$(run -d postgres -At -c "SELECT count(*) FROM pg_database WHERE datname =
 	echo "imported in $((SECONDS - started)) s"
 	# As after any large import: rows that came one by one leave an index less well packed than one built at once.
 	run -c 'REINDEX INDEX rapport.candidate_key' -c 'VACUUM (ANALYZE)' -c 'DROP SCHEMA sample CASCADE' 2>/dev/null
-	run -f test/bench/peers/postgis.sql
 	run -d postgres -c "ALTER DATABASE $database RENAME TO ${database%_new}"
 	database=${database%_new}
 fi

@@ -21,13 +21,7 @@ SET jit = off;
 -- Parallel workers make the peer slower, and a server at work has no idle cores.
 SET max_parallel_workers_per_gather = 0;
 
--- The peer is made anew unless it is there and has everybody.
-SELECT CASE WHEN to_regclass('peer.person') IS NULL THEN true
-	ELSE (xpath('/row/n/text()', query_to_xml('SELECT count(*) <> (SELECT count(*) FROM rapport.candidate WHERE mode = 1) AS n FROM peer.person', false, true, '')))[1]::text::boolean
-	END AS stale \gset
-\if :stale
 \ir peers/postgis.sql
-\endif
 
 DROP TABLE IF EXISTS peer.viewer, peer.run;
 CREATE TABLE peer.viewer AS
