@@ -38,16 +38,16 @@ NO_INSTALLCHECK = 1
 ifneq ($(shell $(PG_CONFIG) --version 2>/dev/null),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 endif
+.DEFAULT_GOAL := build
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
 else
-.DEFAULT_GOAL := build
 all install: ; @echo 'The build packages are missing: run "make deps".' >&2; exit 1
 clean: ; rm -f $(install_script) $(OBJS)
 endif
 override CPPFLAGS := $(PG_CPPFLAGS) $(filter-out $(PG_CPPFLAGS),$(CPPFLAGS))
 
-.PHONY: build deps test test-long demo stop run psql bench lint help api api-clean
+.PHONY: build deps test test-long demo stop run psql bench lint help api api-install api-clean
 
 build: all api
 
@@ -100,6 +100,10 @@ bench: deps
 bench-%: deps
 	@test/bench/run $*
 
+install: api-install
+api-install: api
+	$(MAKE) -C api install
+
 clean: api-clean
 api-clean:
 	$(MAKE) -C api clean
@@ -109,7 +113,7 @@ help:
 	@printf '%s\n' \
 	'make             build the extension and rapportd' \
 	'make deps        install the missing Debian packages (root or sudo)' \
-	'make install     install the extension (root)' \
+	'make install     install the extension and rapportd (root)' \
 	'make test-long   test, with the suites that take longer' \
 	'make stop        end the demo          make psql    psql in the demo, acting as a person' \
 	'make run         rapportd against the database of PGHOST, PGDATABASE ...' \

@@ -145,6 +145,19 @@ FROM lint.exposed AS e
 JOIN lint.fn AS f USING (oid)
 WHERE NOT (f.lanname = 'plpgsql' AND (f.prosecdef OR f.prokind = 'p') OR f.lanname = 'c')
 UNION ALL
+SELECT 'a function for an explicit person is for services only', e.fn || ' to ' || e.rolname
+FROM lint.exposed AS e
+JOIN lint.fn AS f USING (oid)
+WHERE f.proname LIKE '%\_for'
+AND e.rolname <> 'rapport_service'
+UNION ALL
+SELECT 'a row of rapport.message stays narrow: eight columns', count(*)::text
+FROM pg_attribute AS a
+WHERE a.attrelid = 'rapport.message'::regclass
+AND a.attnum > 0
+AND NOT a.attisdropped
+HAVING count(*) <> 8
+UNION ALL
 SELECT 'a building block in SQL is BEGIN ATOMIC with its caller''s rights', f.fn::text
 FROM lint.fn AS f
 WHERE f.lanname = 'sql'
@@ -271,6 +284,9 @@ SELECT lint.caught('CREATE FUNCTION rapport.planted() RETURNS void LANGUAGE plpg
 SELECT lint.caught('CREATE FUNCTION rapport.planted(n integer DEFAULT 20) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp AS $f$BEGIN END$f$;'
 				   || replace(:'function', 'planted()', 'planted(integer)')
 				   || 'GRANT EXECUTE ON FUNCTION rapport.planted(integer) TO rapport_user; INSERT INTO rapport.route VALUES ($c$GET$c$, $c$/v1/planted$c$, $c$rapport.planted$c$, $c$user$c$, $c$read$c$, 1, 200, $c$x$c$)');
+SELECT lint.caught(replace('CREATE FUNCTION rapport.planted() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp AS $f$BEGIN END$f$;' || :'function'
+				   || 'GRANT EXECUTE ON FUNCTION rapport.planted() TO rapport_user', 'planted', 'planted_for'));
+SELECT lint.caught('ALTER TABLE rapport.message ADD extra text; INSERT INTO rapport.personal_data VALUES ($c$rapport.message$c$, $c$extra$c$, $c$content$c$, $c$delete$c$)');
 -- a function above anon that forgets to ask who is calling
 BEGIN;
 CREATE FUNCTION rapport.planted() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp AS $$ BEGIN END $$;
