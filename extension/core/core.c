@@ -32,6 +32,7 @@ core_init(void)
 							   "",
 							   PGC_SUSET, GUC_NO_RESET_ALL | GUC_NOT_IN_SAMPLE,
 							   NULL, NULL, NULL);
+	core_guard_init();
 }
 
 TimestampTz

@@ -14,6 +14,9 @@
 /* Defines the settings of this topic; called once when the module is loaded. */
 extern void core_init(void);
 
+/* The part of core_init() that guards the extension against being dropped. */
+extern void core_guard_init(void);
+
 /*
  * Raises the error registered in rapport.error_code; detail is a printf format
  * or NULL. Never returns.

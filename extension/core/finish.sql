@@ -1,6 +1,8 @@
 -- The end of every install and update script: all members belong to a role that
 -- cannot log in, so no function with definer's rights runs as a superuser, and
 -- nothing can be called by PUBLIC but the pure functions of the types.
+-- The schema stays with whoever installs: it is no member, so a dump names its
+-- owner before the extension has made the roles.
 DO $$
 DECLARE
 	member record;
@@ -36,6 +38,5 @@ BEGIN
 									  member.identity);
 		END IF;
 	END LOOP;
-	ALTER SCHEMA rapport OWNER TO rapport_owner;
 END;
 $$;

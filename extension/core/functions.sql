@@ -127,6 +127,25 @@ AS 'MODULE_PATHNAME', 'core_mac_sql';
 COMMENT ON FUNCTION rapport.mac(text, text) IS
 'HMAC-SHA-256 of the message under the database secret of that name: 32 lower-case hexadecimal digits (its first 128 bits).';
 
+CREATE OR REPLACE FUNCTION rapport.table_with_people() RETURNS text
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	tab regclass;
+	found boolean;
+BEGIN
+	FOR tab IN SELECT DISTINCT d.tab FROM rapport.personal_data AS d WHERE d.class = 'identity' ORDER BY d.tab LOOP
+		EXECUTE pg_catalog.format('SELECT EXISTS (SELECT FROM %s)', tab) INTO found;
+		IF found THEN
+			RETURN tab;
+		END IF;
+	END LOOP;
+	RETURN NULL;
+END;
+$$;
+COMMENT ON FUNCTION rapport.table_with_people() IS
+'A table that has rows and a column of the class identity; NULL when there is none, so nobody to lose.';
+
 -- Settings
 
 CREATE OR REPLACE FUNCTION rapport.setting_text(name text) RETURNS text

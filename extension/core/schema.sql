@@ -122,3 +122,14 @@ CREATE TABLE rapport.idempotency (
 COMMENT ON TABLE rapport.idempotency IS 'The first answer to a write that carried an Idempotency-Key, committed with the write.';
 CREATE INDEX idempotency_created_at ON rapport.idempotency (created_at);
 SELECT pg_catalog.pg_extension_config_dump('rapport.idempotency', 'WHERE false');
+
+-- Owned by whoever installs, as an event trigger belongs to a superuser.
+CREATE FUNCTION rapport.guard_drop() RETURNS event_trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'core_guard_drop';
+COMMENT ON FUNCTION rapport.guard_drop() IS
+'Refuses to drop the extension while people exist, unless rapport.allow_drop is on (superuser). Error 55000.';
+CREATE EVENT TRIGGER rapport_guard_drop ON ddl_command_start
+	WHEN TAG IN ('DROP EXTENSION', 'DROP SCHEMA', 'DROP OWNED')
+	EXECUTE FUNCTION rapport.guard_drop();
+COMMENT ON EVENT TRIGGER rapport_guard_drop IS 'Refuses to drop the extension rapport while people exist.';
