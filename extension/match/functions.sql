@@ -348,6 +348,19 @@ COMMENT ON FUNCTION rapport.match_side(bigint, smallint, integer) IS
 
 -- Candidates
 
+CREATE OR REPLACE FUNCTION rapport.candidates_of(ids bigint[])
+RETURNS TABLE (person_id bigint, mode smallint, key rapport.match_key)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT k.person_id, k.mode, k.key
+	FROM rapport.match_sides(ids, 1) AS k
+	JOIN rapport.person AS a ON a.person_id = k.person_id AND a.state = 'active'
+	JOIN rapport.profile AS p ON p.person_id = k.person_id AND NOT p.paused
+	WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p));
+END;
+COMMENT ON FUNCTION rapport.candidates_of(bigint[]) IS
+'The candidate rows that these people should have, from their profiles and preferences. Use in FROM, there it is inlined.';
+
 CREATE OR REPLACE FUNCTION rapport.candidate_refresh(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET jit = off
 AS $$
@@ -357,10 +370,7 @@ BEGIN
 	PERFORM FROM rapport.profile AS p WHERE p.person_id = ANY (ids) ORDER BY p.person_id FOR NO KEY UPDATE;
 	WITH wanted AS MATERIALIZED (
 		SELECT k.person_id, k.mode, k.key
-		FROM rapport.match_sides(ids, 1) AS k
-		JOIN rapport.person AS a ON a.person_id = k.person_id AND a.state = 'active'
-		JOIN rapport.profile AS p ON p.person_id = k.person_id AND NOT p.paused
-		WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p))
+		FROM rapport.candidates_of(ids) AS k
 	), gone AS (
 		DELETE FROM rapport.candidate AS c
 		WHERE c.person_id = ANY (ids)
@@ -375,6 +385,40 @@ END;
 $$;
 COMMENT ON FUNCTION rapport.candidate_refresh(bigint[]) IS
 'Brings the candidate rows of these people in line with their profiles and preferences; the hook of person_changed. Any number of people in one pass.';
+
+CREATE OR REPLACE FUNCTION rapport.after_restore(OUT people bigint, OUT rebuilt bigint, OUT candidates bigint, OUT index_bytes bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET jit = off
+AS $$
+DECLARE
+	ids bigint[];
+	differ bigint[];
+	last bigint := 0;
+BEGIN
+	people := 0;
+	rebuilt := 0;
+	LOOP
+		SELECT array_agg(b.person_id ORDER BY b.person_id) INTO ids
+		FROM (SELECT p.person_id FROM rapport.person AS p WHERE p.person_id > last ORDER BY p.person_id LIMIT 10000) AS b;
+		EXIT WHEN ids IS NULL;
+		last := ids[cardinality(ids)];
+		people := people + cardinality(ids);
+		SELECT array_agg(DISTINCT person_id) INTO differ
+		FROM rapport.candidates_of(ids) AS w
+		FULL JOIN (SELECT c.person_id, c.mode, c.key FROM rapport.candidate AS c WHERE c.person_id = ANY (ids)) AS c USING (person_id, mode)
+		WHERE w.key OPERATOR(rapport.=) c.key IS NOT TRUE;
+		IF differ IS NOT NULL THEN
+			rebuilt := rebuilt + cardinality(differ);
+			PERFORM rapport.candidate_refresh(differ);
+		END IF;
+	END LOOP;
+	REINDEX TABLE rapport.candidate;
+	SELECT count(*) INTO candidates FROM rapport.candidate;
+	index_bytes := pg_relation_size('rapport.candidate_key');
+END;
+$$;
+COMMENT ON FUNCTION rapport.after_restore() IS
+'After a restore or an upgrade of the server: compares the candidate keys of all people with what this version makes of their profiles and preferences, rebuilds those that differ, and builds the indexes of candidate anew, sorted. Tells how many people it looked at, for how many it rebuilt something, how many candidates there are, and the bytes of their match index. Nobody can be discovered while it reindexes. For operators.';
+GRANT EXECUTE ON FUNCTION rapport.after_restore() TO rapport_service;
 
 CREATE OR REPLACE FUNCTION rapport.match_erase(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
