@@ -61,6 +61,45 @@ SELECT rapport.act_as(NULL);
 SELECT rapport.set_setting('password_memory', NULL), rapport.set_setting('password_ops', NULL);
 
 --
+-- Blocks and ended matches hold: under an older snapshot, and when a pass expires.
+--
+CREATE FUNCTION pg_temp.join_in(external_id text) RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	person bigint := rapport.new_person(external_id);
+BEGIN
+	PERFORM rapport.act_as(person);
+	PERFORM rapport.update_profile(jsonb_build_object('display_name', external_id, 'birth_date', '1990-01-01'));
+	PERFORM rapport.set_place(-50, 70);
+	PERFORM rapport.set_preference('date', '{"enabled": true}');
+	PERFORM rapport.act_as(NULL);
+	RETURN person;
+END;
+$$;
+SELECT pg_temp.join_in('security ana') AS ana, pg_temp.join_in('security bo') AS bo \gset
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT rapport.act_as(:ana, true);
+SELECT pg_temp.outcome('SELECT rapport."like"(' || :bo || ')') AS "like", pg_temp.outcome('SELECT rapport.block(' || :bo || ')') AS block;
+COMMIT;
+SELECT rapport.set_setting('pass_days', '1');
+SELECT rapport.act_as(:ana);
+SELECT matched FROM rapport."like"(:bo);
+SELECT rapport.act_as(:bo);
+SELECT matched FROM rapport."like"(:ana);
+SELECT rapport.unmatch(:ana);
+SELECT pg_temp.outcome('SELECT rapport.pass(' || :ana || ')') AS pass;
+SELECT rapport.act_as(:ana);
+SELECT pg_temp.outcome('SELECT rapport.pass(' || :bo || ')') AS pass;
+SELECT rapport.act_as(NULL);
+SET rapport.now = '2100-01-01';
+SELECT rapport.act_as(:ana);
+SELECT count(*) AS shown FROM rapport.discover() WHERE person_id = :bo;
+SELECT rapport.act_as(NULL);
+SET rapport.now = '';
+SELECT rapport.set_setting('pass_days', NULL);
+
+--
 -- A back end may import people; it must not be able to stop the server.
 --
 \c - regress_backend

@@ -764,6 +764,14 @@ BEGIN
 							 AND p.matched_at IS NOT NULL) THEN
 		PERFORM rapport.fail('already_matched');
 	END IF;
+	-- An ended match is for good: no pass of a few days brings it back.
+	IF EXISTS (SELECT FROM rapport.pair AS p
+			   WHERE p.lo = least(me, pass.person_id)
+			   AND p.hi = greatest(me, pass.person_id)
+			   AND p.mode = mode_id
+			   AND p.ended_at IS NOT NULL) THEN
+		PERFORM rapport.fail('not_found');
+	END IF;
 	DELETE FROM rapport.pair AS p
 	WHERE p.lo = least(me, pass.person_id)
 	AND p.hi = greatest(me, pass.person_id)

@@ -34,12 +34,16 @@ CREATE OR REPLACE FUNCTION rapport.lock_two_people(a bigint, b bigint) RETURNS v
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
+	-- Whoever waits here must see what the other did, and an older snapshot hides it: a like would undo a block.
+	IF pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		PERFORM rapport.fail('internal', 'Likes and blocks need the isolation level read committed.');
+	END IF;
 	PERFORM pg_catalog.pg_advisory_xact_lock(
 		pg_catalog.hashtextextended(pg_catalog.format('rapport pair %s %s', least(a, b), greatest(a, b)), 0));
 END;
 $$;
 COMMENT ON FUNCTION rapport.lock_two_people(bigint, bigint) IS
-'Until the end of the transaction nobody else decides about these two: blocks take it, and so can likes.';
+'Until the end of the transaction nobody else decides about these two: blocks take it, and so can likes. Errors: internal above read committed.';
 
 CREATE OR REPLACE FUNCTION rapport.block(person_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
