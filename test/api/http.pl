@@ -258,10 +258,8 @@ subtest 'the end' => sub {
 	is($answer->{status}, 204, 'a request under way is answered');
 	like($answer->{head}, qr/^Connection: close\r$/mi, 'as the last of its connection');
 	ok(read_answer($idle, seconds => 2)->{closed}, 'an idle connection ends');
-	waitpid $front->{pid}, 0;
-	is($?, 0, 'the exit status is 0');
+	is(stop_front($front, 0), 0, 'the exit status is 0');
 	waitpid $holder, 0;
-	unlink $front->{log};
 };
 
 subtest 'the command line' => sub {

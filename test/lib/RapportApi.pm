@@ -202,6 +202,13 @@ sub free_port {
 	return IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')->sockport;
 }
 
+# A test that dies leaves none behind.
+my %fronts;
+END {
+	local $?;
+	kill 'TERM', grep { $fronts{$_} == $$ } keys %fronts;
+}
+
 # Starts a rapportd of one's own: {pid, url, log}.
 sub start_front {
 	my (%environment) = @_;
@@ -217,6 +224,7 @@ sub start_front {
 		exec 'api/rapportd' or die "api/rapportd: $!";
 	}
 	my $front = { pid => $pid, url => "http://127.0.0.1:$port", log => $log };
+	$fronts{$pid} = $$;
 	wait_until(10, sub { call('GET', '/health/live', url => $front->{url})->{status} == 200 }) or die "rapportd does not start: $log";
 	return $front;
 }
@@ -227,6 +235,7 @@ sub stop_front {
 	kill $signal // 'TERM', $front->{pid};
 	waitpid $front->{pid}, 0;
 	my $status = $?;
+	delete $fronts{ $front->{pid} };
 	unlink $front->{log};
 	return $status;
 }
