@@ -47,7 +47,7 @@ clean: ; rm -f $(install_script) $(OBJS)
 endif
 override CPPFLAGS := $(PG_CPPFLAGS) $(filter-out $(PG_CPPFLAGS),$(CPPFLAGS))
 
-.PHONY: build deps test test-long demo stop run psql bench lint help api api-install api-clean
+.PHONY: build deps test test-long demo stop run psql bench lint reference help api api-install api-clean
 
 build: all api
 
@@ -94,6 +94,10 @@ psql:
 run: build
 	api/rapportd
 
+# extension/doc/reference.md, from the comments of a fresh install.
+reference: deps
+	@test/run reference
+
 bench: deps
 	@test/bench/run all
 
@@ -118,5 +122,6 @@ help:
 	'make stop        end the demo          make psql    psql in the demo, acting as a person' \
 	'make run         rapportd against the database of PGHOST, PGDATABASE ...' \
 	'make bench       every bench           make bench-AREA   one area' \
+	'make reference   write extension/doc/reference.md anew' \
 	'make lint        the checks of the sources and the catalogue' \
 	'make clean'
