@@ -6,7 +6,11 @@
 # Topics in dependency order: a topic uses only those to its left.
 TOPICS ?= core account profile safety match chat rest
 
-PG_VERSION ?= 15
+# Which PostgreSQL: test/pg-version tells. The scripts get it from here.
+ifndef PG_VERSION
+PG_VERSION := $(shell test/pg-version)
+endif
+export PG_VERSION
 PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/$(PG_VERSION)/bin/pg_config) pg_config)
 
 # Debian packages: to build, to run, to test.
@@ -79,6 +83,11 @@ test: deps
 test-long: deps
 	@test/run all long
 
+# On each release of Debian that is supported, in chroots: as root.
+.PHONY: test-versions
+test-versions:
+	@test/versions
+
 lint: deps
 	@test/run lint
 
@@ -119,6 +128,7 @@ help:
 	'make deps        install the missing Debian packages (root or sudo)' \
 	'make install     install the extension and rapportd (root)' \
 	'make test-long   test, with the suites that take longer' \
+	'make test-versions  test, on every supported release of Debian (root)' \
 	'make stop        end the demo          make psql    psql in the demo, acting as a person' \
 	'make run         rapportd against the database of PGHOST, PGDATABASE ...' \
 	'make bench       every bench           make bench-AREA   one area' \

@@ -20,7 +20,7 @@ sql() { "$cluster" psql "$dir" -XAtq -v ON_ERROR_STOP=1 -v clients="$clients" -v
 
 # run SCRIPT: one round of it; prints "transactions tps".
 run() {
-	"$cluster" exec "$dir" "/usr/lib/postgresql/${PG_VERSION:-15}/bin/pgbench" -n -M prepared -c "$clients" -j 2 \
+	"$cluster" exec "$dir" pgbench -n -M prepared -c "$clients" -j 2 \
 		-T "${SECONDS_A_ROUND:-5}" -D started=0 -D conversations="$conversations" -f "test/bench/peers/$1" postgres 2>&1 |
 		sed -n -e 's/.*actually processed: \([0-9]*\).*/\1/p' -e 's/^tps = \([0-9.]*\).*/\1/p' -e '/error/w /dev/stderr' | xargs
 }

@@ -56,7 +56,7 @@ for _ in $(seq "$rounds"); do
 	read -r a median tail refused < <("$dir/httpload" 127.0.0.1 "$port" 64 "$seconds" <"$dir/request")
 	front_after=$(ticks "/proc/$front/stat") server_after=$(ticks $stats)
 	[ "$refused" -eq 0 ] || { echo "front: $refused requests were refused" >&2; exit 1; }
-	b=$("$cluster" exec "$dir" env PGUSER=rapport_api PGDATABASE=bench /usr/lib/postgresql/"${PG_VERSION:-15}"/bin/pgbench \
+	b=$("$cluster" exec "$dir" env PGUSER=rapport_api PGDATABASE=bench pgbench \
 		-n -M prepared -c "${PGBENCH_CLIENTS:-8}" -j 2 -T "$seconds" -D token="$token" -f ../pgbench.sql 2>&1 |
 		sed -n 's/^tps = \([0-9.]*\).*/\1/p')
 	ratios+=("$(awk -v a="$a" -v b="$b" 'BEGIN { print a / b }')")

@@ -3,7 +3,8 @@ here=$(cd "$(dirname "$0")/../.." && pwd)
 cluster=$here/test/cluster
 demo=${RAPPORT_DEMO:-/var/tmp/rapport-demo-$(id -u)}
 database=demo
-export PG_VERSION=${PG_VERSION:-15}
+PG_VERSION=$("$here/test/pg-version")
+export PG_VERSION
 
 # The server's process, if it is still ours: a pid may have been given anew.
 server() {

@@ -6,14 +6,13 @@ use Test::More;
 
 my $clients = 50;
 my $database = 'tap_refresh';
-my $bin = '/usr/lib/postgresql/' . ($ENV{PG_VERSION} || 15) . '/bin';
 my $log = "$ENV{PGHOST}/log";
 
 # The rows of a statement run by a superuser, unaligned; dies when it fails.
 sub psql
 {
 	my ($sql, $in) = @_;
-	open(my $out, '-|', "$bin/psql", '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $in // $database, '-c', $sql)
+	open(my $out, '-|', 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $in // $database, '-c', $sql)
 		or die "cannot run psql: $!";
 	my $rows = do { local $/; <$out> } // '';
 	close($out) or die "failed: $sql";
@@ -29,7 +28,7 @@ sub pgbench
 	open(my $in, '>', $file) or die "$file: $!";
 	print $in $script;
 	close($in);
-	open(my $out, '-|', "$bin/pgbench", '-n', '-f', $file, @options, $database) or die "cannot run pgbench: $!";
+	open(my $out, '-|', 'pgbench', '-n', '-f', $file, @options, $database) or die "cannot run pgbench: $!";
 	my $text = do { local $/; <$out> };
 	my $good = close($out);
 	unlink($file);

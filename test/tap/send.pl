@@ -6,8 +6,6 @@ use warnings;
 use File::Temp qw(tempdir);
 use Test::More;
 
-my $version = $ENV{PG_VERSION} // 15;
-my $pgbench = (grep { -x } "/usr/lib/postgresql/$version/bin/pgbench")[0] // 'pgbench';
 my $clients = 16;
 my $transactions = $ENV{RAPPORT_LONG} ? 2000 : 150;
 my $dir = tempdir(CLEANUP => 1);
@@ -39,7 +37,7 @@ sub bench
 		close $out;
 		push @files, '-f', "$file\@$scripts{$text}";
 	}
-	my $log = qx{$pgbench -n -M prepared -c $clients -j 2 -t $transactions @files 2>&1};
+	my $log = qx{pgbench -n -M prepared -c $clients -j 2 -t $transactions @files 2>&1};
 	is($?, 0, "$name: pgbench ends well") or diag($log);
 	my ($done) = $log =~ m{actually processed: (\d+)/};
 	return $done;
