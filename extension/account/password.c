@@ -9,6 +9,8 @@
 
 #include <sodium.h>
 
+#include "core/compat.h"
+
 PG_FUNCTION_INFO_V1(account_password_hash);
 PG_FUNCTION_INFO_V1(account_password_matches);
 PG_FUNCTION_INFO_V1(account_password_outdated);

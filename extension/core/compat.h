@@ -9,6 +9,11 @@
 #error "rapport needs PostgreSQL 15 or later"
 #endif
 
+/* PG16 moved VARDATA(), VARSIZE() and their like out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* PG17 added a flush argument to LogLogicalMessage(). */
 #if PG_VERSION_NUM >= 170000
 #define core_log_message(prefix, message, size) \

@@ -3,6 +3,7 @@
 #define MATCH_VALUE_H
 
 #include "fmgr.h"
+#include "core/compat.h"
 #include "match/key.h"
 
 /*

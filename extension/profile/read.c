@@ -22,6 +22,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
+#include "core/compat.h"
 #include "core/core.h"
 #include "profile/profile.h"
 

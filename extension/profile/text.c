@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+#include "core/compat.h"
 #include "profile/profile.h"
 
 /*
