@@ -148,6 +148,47 @@ END;
 $$;
 SELECT 'still here';
 
+--
+-- Installing: the owner of a database may create in the schema where PostGIS is put.
+--
+SELECT current_database() AS here \gset
+CREATE DATABASE regress_security OWNER regress_mallory;
+\c regress_security regress_mallory
+-- Better matches than the server's own, which take what they are called with.
+CREATE FUNCTION planted() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'planted function runs as %', current_user; END $$;
+CREATE FUNCTION same(oid, regclass) RETURNS boolean LANGUAGE sql AS 'SELECT public.planted()';
+CREATE OPERATOR = (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = same);
+DO $$
+DECLARE
+	element text;
+BEGIN
+	FOREACH element IN ARRAY ARRAY['smallint', 'integer', 'bigint', 'text', 'boolean', 'oid', 'jsonb', 'double precision']
+	LOOP
+		EXECUTE format('CREATE FUNCTION unnest(%1$s[]) RETURNS SETOF %1$s LANGUAGE sql AS ''SELECT NULL::%1$s WHERE public.planted()'';'
+					   'CREATE FUNCTION cardinality(%1$s[]) RETURNS integer LANGUAGE sql AS ''SELECT 0 WHERE public.planted()'';'
+					   'CREATE FUNCTION array_remove(%1$s[], %1$s) RETURNS %1$s[] LANGUAGE sql AS ''SELECT $1 WHERE public.planted()'';'
+					   'CREATE FUNCTION to_jsonb(%1$s) RETURNS jsonb LANGUAGE sql AS ''SELECT NULL::jsonb WHERE public.planted()'';'
+					   'CREATE FUNCTION format(text, %1$s) RETURNS text LANGUAGE sql AS ''SELECT $1 WHERE public.planted()'';'
+					   'CREATE FUNCTION keep(%1$s, %1$s) RETURNS %1$s LANGUAGE sql AS ''SELECT $1 WHERE public.planted()'';'
+					   'CREATE AGGREGATE array_agg(%1$s) (SFUNC = keep, STYPE = %1$s);'
+					   'CREATE AGGREGATE jsonb_agg(%1$s) (SFUNC = keep, STYPE = %1$s);', element);
+	END LOOP;
+END;
+$$;
+\c regress_security postgres
+SET client_min_messages = warning;
+CREATE EXTENSION rapport CASCADE;
+SHOW search_path;
+SET search_path = pg_catalog;
+SELECT DISTINCT d.objid::regprocedure AS caught, d.refobjid::regprocedure AS planted
+FROM pg_depend AS d
+JOIN pg_proc AS p ON p.oid = d.refobjid AND p.proowner = 'regress_mallory'::regrole
+WHERE d.classid = 'pg_proc'::regclass
+AND d.refclassid = 'pg_proc'::regclass
+AND d.objid IN (SELECT f.oid FROM pg_proc AS f WHERE f.pronamespace = 'rapport'::regnamespace);
+\c :here postgres
+DROP DATABASE regress_security;
+
 DELETE FROM rapport.import_reject WHERE source = 'security';
 DELETE FROM rapport.import_run WHERE source = 'security';
 DROP ROLE regress_mallory, regress_backend;

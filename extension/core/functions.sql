@@ -1,5 +1,8 @@
 -- core: functions and built-in rows.
 
+-- As in schema.sql: an update begins here.
+SELECT pg_catalog.set_config('search_path', 'pg_catalog, rapport, pg_temp', true);
+
 -- Every topic fills these anew, so that an update leaves what a fresh install has.
 DELETE FROM rapport.error_code;
 DELETE FROM rapport.setting_default;

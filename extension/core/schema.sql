@@ -1,5 +1,10 @@
 -- core: what every topic stands on. State only; functions.sql has the rest.
 
+-- The server lets this script search the schema of PostGIS as well. Whoever may
+-- create there could plant a better match for a call or an operator, to be run
+-- by the superuser who installs: search it only where PostGIS is meant.
+SELECT pg_catalog.set_config('search_path', 'pg_catalog, rapport, pg_temp', true);
+
 -- Roles are shared by all databases of a cluster: made if missing, never dropped.
 DO $$
 DECLARE

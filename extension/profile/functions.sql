@@ -107,6 +107,11 @@ AS 'MODULE_PATHNAME', 'profile_snap_sql';
 COMMENT ON FUNCTION rapport.snap(double precision, double precision, integer) IS
 'The centre, in degrees, of the grid cell of a position: bands of equal height (metres) from pole to pole, divided into cells about as wide. Both NULL for a position that does not exist.';
 
+SELECT pg_catalog.set_config('search_path', pg_catalog.format('pg_catalog, rapport, %I, pg_temp', n.nspname), true)
+FROM pg_catalog.pg_extension AS e
+JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+WHERE e.extname OPERATOR(pg_catalog.=) 'postgis';
+
 CREATE OR REPLACE FUNCTION rapport.make_place(latitude double precision, longitude double precision) RETURNS geography
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -127,6 +132,8 @@ BEGIN ATOMIC
 	SELECT st_x(place::geometry);
 END;
 COMMENT ON FUNCTION rapport.place_longitude(geography) IS 'Degrees east of a point.';
+
+SELECT pg_catalog.set_config('search_path', 'pg_catalog, rapport, pg_temp', true);
 
 CREATE OR REPLACE FUNCTION rapport.clean_text(name text, value text, max_characters integer, lines boolean DEFAULT false) RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE

@@ -60,6 +60,10 @@ CREATE TABLE rapport.attribute_label (
 COMMENT ON TABLE rapport.attribute_label IS 'What an attribute (option 0) and its options are called in a locale such as de or pt-BR.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.attribute_label', '');
 
+SELECT pg_catalog.set_config('search_path', pg_catalog.format('pg_catalog, rapport, %I, pg_temp', n.nspname), true)
+FROM pg_catalog.pg_extension AS e
+JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
+WHERE e.extname OPERATOR(pg_catalog.=) 'postgis';
 CREATE TABLE rapport.profile (
 	person_id bigint PRIMARY KEY,
 	display_name text,
@@ -75,6 +79,7 @@ CREATE TABLE rapport.profile (
 	created_at timestamp with time zone NOT NULL,
 	updated_at timestamp with time zone NOT NULL
 );
+SELECT pg_catalog.set_config('search_path', 'pg_catalog, rapport, pg_temp', true);
 COMMENT ON TABLE rapport.profile IS 'What a person says about themselves. A person without a row has said nothing yet.';
 COMMENT ON COLUMN rapport.profile.place IS 'The centre of the grid cell the person is in; the true position is stored nowhere.';
 COMMENT ON COLUMN rapport.profile.traits IS 'Index attribute_id: the option chosen; NULL, 0 or beyond the end: unset.';
