@@ -70,7 +70,8 @@ answer_problem(Request *request, const char *code, const char *detail)
 
 	if (error == NULL)
 		error = catalog_error(NULL, "internal");
-	request->code = error->code;
+	/* The catalogue may be gone when the request is logged. */
+	request->code = arena_copy(&request->arena, error->code, strlen(error->code));
 	buffer_text(&body, "{\"type\":");
 	buffer_json(&body, arena_printf(&request->arena, "urn:rapport:error:%s", error->code));
 	buffer_text(&body, ",\"title\":");

@@ -88,7 +88,6 @@ send_job(Pipe *pipe, Job *job)
 	job->results = 0;
 	job->person = 0;
 	job->unsure = false;
-	job->error_in_prepare = false;
 	if (pipe->last != NULL)
 		pipe->last->next = job;
 	else
@@ -208,34 +207,35 @@ shift(Pipe *pipe)
 
 /*
  * Whether the error says that our prepared statements are not the session's;
- * sets the record straight.
+ * sets the record straight, of the statement that failed and of those that
+ * were skipped after it.
  */
 static bool
 statements_differ(Pipe *pipe, Job *job, const char *state)
 {
 	bool	   *prepared = &pipe->prepared[job->once][job->route->index < MAX_ROUTES ? job->route->index : 0];
+	bool		parsing = job->failed_at < job->prepares;
+	bool		begin = parsing ? job->prepares_begin && job->failed_at == 0 : job->failed_at == job->prepares;
+	const char *function;
 
-	if (strcmp(state, "42P05") == 0 && job->error_in_prepare)
+	if (parsing)
 	{
-		/* There already: both stay marked. */
-		return true;
-	}
-	if (job->error_in_prepare)
-	{
-		if (job->prepares_begin)
-			pipe->begin_prepared = false;
-		*prepared = false;
-		pipe->lane->db->reload(pipe->lane->db->context);
-		return false;
+		bool		there = strcmp(state, "42P05") == 0;
+
+		if (begin)
+			pipe->begin_prepared = there;
+		*prepared = there && (!begin || job->prepares == 1);
+		if (!there)
+			pipe->lane->db->reload(pipe->lane->db->context);
+		return there;
 	}
 	if (strcmp(state, "26000") == 0)
 	{
-		pipe->begin_prepared = false;
-		*prepared = false;
+		*(begin ? &pipe->begin_prepared : prepared) = false;
 		return true;
 	}
-	if (strcmp(state, "0A000") == 0 && strcmp(PQresultErrorField(job->error, PG_DIAG_SOURCE_FUNCTION) != NULL
-											  ? PQresultErrorField(job->error, PG_DIAG_SOURCE_FUNCTION) : "", "RevalidateCachedQuery") == 0)
+	function = PQresultErrorField(job->error, PG_DIAG_SOURCE_FUNCTION);
+	if (strcmp(state, "0A000") == 0 && function != NULL && strcmp(function, "RevalidateCachedQuery") == 0)
 	{
 		/* The type of the result changed: an update of the extension. */
 		pipe->stale = true;
@@ -315,7 +315,7 @@ pipe_input(Link *link)
 			default:
 				if (job->error == NULL)
 				{
-					job->error_in_prepare = job->results < job->prepares;
+					job->failed_at = job->results;
 					job->error = result;
 				}
 				else

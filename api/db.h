@@ -50,7 +50,7 @@ struct Job
 	int			results;		/* seen so far */
 	PGresult   *row;
 	PGresult   *error;
-	bool		error_in_prepare;
+	int			failed_at;		/* results before the error */
 	bool		unsure;			/* the commit may not have reached the standby */
 };
 

@@ -135,6 +135,26 @@ SQL
 	stop_front($front);
 };
 
+subtest 'a route that cannot be prepared harms no other' => sub {
+	# rapport_api may not look into the schema: PREPARE fails, again and again.
+	sql(<<'SQL');
+CREATE SCHEMA shut;
+CREATE FUNCTION shut.hello() RETURNS jsonb LANGUAGE sql STABLE AS $$ SELECT '{}'::jsonb $$;
+GRANT EXECUTE ON FUNCTION shut.hello() TO rapport_anon;
+SELECT rapport.add_route('GET', '/v1/shut', 'shut.hello', 'anon');
+SQL
+	my $front = start_front(RAPPORT_READ_CONNECTIONS => 1);
+	wait_until(10, sub { ready($front) }) or die;
+	for my $round (1 .. 3) {
+		cmp_ok(call('GET', '/v1/shut', url => $front->{url})->{status}, '>=', 400, "fails, time $round");
+		is(call('GET', '/v1/attributes', url => $front->{url})->{status}, 200, 'the next one on its connection is served');
+	}
+	sql('GRANT USAGE ON SCHEMA shut TO rapport_api');
+	is(call('GET', '/v1/shut', url => $front->{url})->{status}, 200, 'served once it can be prepared');
+	stop_front($front);
+	sql("DELETE FROM rapport.route WHERE path = '/v1/shut'; DROP SCHEMA shut CASCADE");
+};
+
 subtest 'without prepared statements' => sub {
 	my $front = start_front(RAPPORT_PREPARED => 0);
 	wait_until(10, sub { ready($front) }) or die;
