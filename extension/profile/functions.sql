@@ -358,9 +358,6 @@ DECLARE
 	mine rapport.profile;
 	change record;
 BEGIN
-	IF update_profile.body IS NULL THEN
-		PERFORM rapport.fail('wrong_type', 'The body must be an object.');
-	END IF;
 	SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = me FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
 		INSERT INTO rapport.profile (person_id, created_at, updated_at)
@@ -427,9 +424,6 @@ BEGIN
 	SELECT m.mode INTO wanted FROM rapport.mode AS m WHERE m.code = set_preference.mode;
 	IF NOT FOUND THEN
 		PERFORM rapport.fail('unknown_mode', format('The modes are %s.', (SELECT string_agg(m.code, ', ' ORDER BY m.mode) FROM rapport.mode AS m)));
-	END IF;
-	IF set_preference.body IS NULL THEN
-		PERFORM rapport.fail('wrong_type', 'The body must be an object.');
 	END IF;
 	SELECT p.* INTO mine FROM rapport.preference AS p WHERE p.person_id = me AND p.mode = wanted FOR NO KEY UPDATE;
 	IF NOT FOUND THEN

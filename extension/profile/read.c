@@ -186,6 +186,29 @@ start(Reader *reader, Jsonb *body, Jsonb *rules)
 	return true;
 }
 
+/* The members of an object, for next_member(); NULL, which has none, and a problem for any other value. */
+static JsonbIterator *
+members_of(Reader *reader, const char *name, const JsonbValue *value)
+{
+	if (is_object(value))
+		return JsonbIteratorInit(value->val.binary.data);
+	problem(reader, "wrong_type", "%s is an object.", name);
+	return NULL;
+}
+
+static bool
+next_member(JsonbIterator **it, JsonbValue *key, JsonbValue *value)
+{
+	JsonbIteratorToken token = JsonbIteratorNext(it, key, true);
+
+	if (token == WJB_BEGIN_OBJECT)
+		token = JsonbIteratorNext(it, key, true);
+	if (token != WJB_KEY)
+		return false;
+	(void) JsonbIteratorNext(it, value, true);
+	return true;
+}
+
 /* Looks the attribute up; an unknown one is a problem. */
 static bool
 find_attribute(Reader *reader, const JsonbValue *code, Attribute *attribute)
@@ -209,6 +232,8 @@ find_attribute(Reader *reader, const JsonbValue *code, Attribute *attribute)
 	attribute->slot = -1;
 	if (find_number(object, "slot", &number))
 	{
+		if (number < 0 || number >= MAX_NUMBERS)
+			elog(ERROR, "attribute %s has no valid slot", quote_string(code));
 		attribute->slot = (int) number;
 		if (!find_number(object, "minimum", &attribute->minimum) ||
 			!find_number(object, "maximum", &attribute->maximum) ||
@@ -229,6 +254,7 @@ find_option(Reader *reader, const JsonbValue *code, const Attribute *attribute, 
 {
 	JsonbValue	storage;
 	JsonbValue *found;
+	double		number;
 
 	if (option->type != jbvString)
 	{
@@ -241,7 +267,10 @@ find_option(Reader *reader, const JsonbValue *code, const Attribute *attribute, 
 		problem(reader, "unknown_option", "%s is not an option of %s.", quote_string(option), quote_string(code));
 		return 0;
 	}
-	return (int) number_of(found);
+	number = found->type == jbvNumeric ? number_of(found) : 0;
+	if (number < 1 || number > MAX_OPTION)
+		elog(ERROR, "option %s has no valid number", quote_string(option));
+	return (int) number;
 }
 
 /* The code of a number, or -1 and a problem. */
@@ -496,23 +525,15 @@ read_embedding(Reader *reader, const JsonbValue *value)
 static void
 read_attributes(Reader *reader, const JsonbValue *value, Cells *traits, Cells *numbers)
 {
-	JsonbIterator *it;
+	JsonbIterator *it = members_of(reader, "attributes", value);
 	JsonbValue	code;
 	JsonbValue	answer;
 
-	if (!is_object(value))
-	{
-		problem(reader, "wrong_type", "attributes is an object.");
-		return;
-	}
-	it = JsonbIteratorInit(value->val.binary.data);
-	(void) JsonbIteratorNext(&it, &code, true);
-	while (JsonbIteratorNext(&it, &code, true) == WJB_KEY)
+	while (next_member(&it, &code, &answer))
 	{
 		Attribute	attribute;
 		int			number;
 
-		(void) JsonbIteratorNext(&it, &answer, true);
 		if (!find_attribute(reader, &code, &attribute))
 			continue;
 		if (attribute.slot < 0)
@@ -589,13 +610,11 @@ profile_read_profile(PG_FUNCTION_ARGS)
 		JsonbValue	key;
 		JsonbValue	value;
 
-		(void) JsonbIteratorNext(&it, &key, true);
-		while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
+		while (next_member(&it, &key, &value))
 		{
 			Datum		given = 0;
 			int			column;
 
-			(void) JsonbIteratorNext(&it, &value, true);
 			if (is_key(&key, "attributes"))
 			{
 				read_attributes(&reader, &value, &traits, &numbers);
@@ -702,23 +721,15 @@ read_mask(Reader *reader, const JsonbValue *code, const Attribute *attribute, co
 static void
 read_accepts(Reader *reader, const JsonbValue *value, Cells *accepts)
 {
-	JsonbIterator *it;
+	JsonbIterator *it = members_of(reader, "accepts", value);
 	JsonbValue	code;
 	JsonbValue	answer;
 
-	if (!is_object(value))
-	{
-		problem(reader, "wrong_type", "accepts is an object.");
-		return;
-	}
-	it = JsonbIteratorInit(value->val.binary.data);
-	(void) JsonbIteratorNext(&it, &code, true);
-	while (JsonbIteratorNext(&it, &code, true) == WJB_KEY)
+	while (next_member(&it, &code, &answer))
 	{
 		Attribute	attribute;
 		uint64		mask;
 
-		(void) JsonbIteratorNext(&it, &answer, true);
 		if (!find_attribute(reader, &code, &attribute))
 			continue;
 		if (attribute.slot >= 0)
@@ -733,25 +744,17 @@ read_accepts(Reader *reader, const JsonbValue *value, Cells *accepts)
 static void
 read_ranges(Reader *reader, const JsonbValue *value, Cells *lowest, Cells *highest, Cells *unset)
 {
-	JsonbIterator *it;
+	JsonbIterator *it = members_of(reader, "ranges", value);
 	JsonbValue	code;
 	JsonbValue	answer;
 
-	if (!is_object(value))
-	{
-		problem(reader, "wrong_type", "ranges is an object.");
-		return;
-	}
-	it = JsonbIteratorInit(value->val.binary.data);
-	(void) JsonbIteratorNext(&it, &code, true);
-	while (JsonbIteratorNext(&it, &code, true) == WJB_KEY)
+	while (next_member(&it, &code, &answer))
 	{
 		Attribute	attribute;
 		int			size;
 		int			bound[2];
 		JsonbValue *end;
 
-		(void) JsonbIteratorNext(&it, &answer, true);
 		if (!find_attribute(reader, &code, &attribute))
 			continue;
 		if (attribute.slot < 0)
@@ -798,22 +801,14 @@ read_ranges(Reader *reader, const JsonbValue *value, Cells *lowest, Cells *highe
 static void
 read_strengths(Reader *reader, const JsonbValue *value, Cells *strengths)
 {
-	JsonbIterator *it;
+	JsonbIterator *it = members_of(reader, "strengths", value);
 	JsonbValue	code;
 	JsonbValue	answer;
 
-	if (!is_object(value))
-	{
-		problem(reader, "wrong_type", "strengths is an object.");
-		return;
-	}
-	it = JsonbIteratorInit(value->val.binary.data);
-	(void) JsonbIteratorNext(&it, &code, true);
-	while (JsonbIteratorNext(&it, &code, true) == WJB_KEY)
+	while (next_member(&it, &code, &answer))
 	{
 		Attribute	attribute;
 
-		(void) JsonbIteratorNext(&it, &answer, true);
 		if (!find_attribute(reader, &code, &attribute))
 			continue;
 		if (answer.type == jbvNull)
@@ -913,12 +908,10 @@ profile_read_preference(PG_FUNCTION_ARGS)
 		JsonbValue	key;
 		JsonbValue	value;
 
-		(void) JsonbIteratorNext(&it, &key, true);
-		while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
+		while (next_member(&it, &key, &value))
 		{
 			int			distance;
 
-			(void) JsonbIteratorNext(&it, &value, true);
 			if (is_key(&key, "enabled"))
 			{
 				if (value.type != jbvBool)
