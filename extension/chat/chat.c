@@ -91,17 +91,8 @@ run(Statement statement, Datum *values)
 {
 	static SPIPlanPtr plans[N_STATEMENTS];
 
-	if (plans[statement] == NULL)
-	{
-		/* Keys only: a plan for the values at hand would be no better. */
-		SPIPlanPtr	plan = SPI_prepare_cursor(statements[statement].sql, statements[statement].nargs,
-											  unconstify(Oid *, &statements[statement].types[0]),
-											  CURSOR_OPT_GENERIC_PLAN);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare statement %d of a send", (int) statement);
-		plans[statement] = plan;
-	}
+	core_keep_plan(&plans[statement], statements[statement].sql, statements[statement].nargs,
+				   statements[statement].types);
 	if (SPI_execute_plan(plans[statement], values, NULL, false, 0) < 0)
 		elog(ERROR, "statement %d of a send failed", (int) statement);
 	return SPI_processed;
@@ -242,7 +233,7 @@ chat_send_message(PG_FUNCTION_ARGS)
 	{
 		run(STORE, (Datum[]) {conversation, me, seq, sent_at, client_id, PointerGetDatum(body)});
 		for (uint64 i = 0; i < n_people; i++)
-			run(TELL, (Datum[]) {people[i], conversation, seq, sent_at, people[i] == me ? seq : Int64GetDatum(0)});
+			run(TELL, (Datum[]) {people[i], conversation, seq, sent_at, DatumGetInt64(people[i]) == DatumGetInt64(me) ? seq : Int64GetDatum(0)});
 	}
 	SPI_finish();
 

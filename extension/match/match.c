@@ -106,57 +106,39 @@ put_name(JsonbParseState **state, const char *name)
 	pushJsonbValue(state, WJB_KEY, &value);
 }
 
+/* Adds a member, or an element of an array if there is no name. */
 static void
-put_value(JsonbParseState **state, JsonbValue *value, bool element)
+put_value(JsonbParseState **state, const char *name, JsonbValue *value)
 {
-	pushJsonbValue(state, element ? WJB_ELEM : WJB_VALUE, value);
+	if (name != NULL)
+		put_name(state, name);
+	pushJsonbValue(state, name != NULL ? WJB_VALUE : WJB_ELEM, value);
 }
 
 static void
 put_bool(JsonbParseState **state, const char *name, bool given)
 {
-	JsonbValue	value;
-
-	value.type = jbvBool;
-	value.val.boolean = given;
-	if (name)
-		put_name(state, name);
-	put_value(state, &value, name == NULL);
+	put_value(state, name, &(JsonbValue) {.type = jbvBool, .val.boolean = given});
 }
 
 static void
 put_integer(JsonbParseState **state, const char *name, int64 given)
 {
-	JsonbValue	value;
-
-	value.type = jbvNumeric;
-	value.val.numeric = int64_to_numeric(given);
-	if (name)
-		put_name(state, name);
-	put_value(state, &value, name == NULL);
+	put_value(state, name, &(JsonbValue) {.type = jbvNumeric, .val.numeric = int64_to_numeric(given)});
 }
 
 static void
 put_double(JsonbParseState **state, const char *name, double given)
 {
-	JsonbValue	value;
+	Datum		number = DirectFunctionCall1(float8_numeric, Float8GetDatum(given));
 
-	value.type = jbvNumeric;
-	value.val.numeric = DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(given)));
-	if (name)
-		put_name(state, name);
-	put_value(state, &value, name == NULL);
+	put_value(state, name, &(JsonbValue) {.type = jbvNumeric, .val.numeric = DatumGetNumeric(number)});
 }
 
 static void
 put_null(JsonbParseState **state, const char *name)
 {
-	JsonbValue	value;
-
-	value.type = jbvNull;
-	if (name)
-		put_name(state, name);
-	put_value(state, &value, name == NULL);
+	put_value(state, name, &(JsonbValue) {.type = jbvNull});
 }
 
 static void
