@@ -99,6 +99,21 @@ trouble(Control *control, const char *what)
 	settle(control);
 }
 
+/*
+ * Whether the error is of the moment (lost races, no resources, cancelled), so
+ * that it says nothing about the catalogue in use.
+ */
+static bool
+passing(const char *state)
+{
+	static const char *const classes[] = {"08", "40", "53", "55", "57"};
+
+	for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+		if (strncmp(state, classes[i], 2) == 0)
+			return true;
+	return false;
+}
+
 static void
 ask(Control *control, Step step)
 {
@@ -155,7 +170,16 @@ take_answer(Control *control, PGresult *result)
 		const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 		char		text[200];
 
-		/* 3F000, 42883: no schema, no function. 42501: not for this role. */
+		if (state != NULL && passing(state))
+		{
+			log_begin(LOG_WARN, "the routes could not be looked up");
+			log_text("sqlstate", state);
+			log_end();
+			PQclear(result);
+			settle(control);
+			return;
+		}
+		/* 3F000, 42883: no schema, no function. */
 		if (state != NULL && control->step == STEP_VERSION && (strcmp(state, "3F000") == 0 || strcmp(state, "42883") == 0))
 			snprintf(text, sizeof text, "the database has no extension rapport that rapportd %s can serve", RAPPORT_VERSION);
 		else

@@ -464,7 +464,7 @@ match_gist_picksplit(PG_FUNCTION_ARGS)
 	GistEntryVector *entries = (GistEntryVector *) PG_GETARG_POINTER(0);
 	GIST_SPLITVEC *vector = (GIST_SPLITVEC *) PG_GETARG_POINTER(1);
 	int			n = entries->n - 1; /* the first is not used */
-	SplitItem	   *items = palloc(n * sizeof(SplitItem));
+	SplitItem  *items = palloc(n * sizeof(SplitItem));
 
 	for (int i = 0; i < n; i++)
 	{

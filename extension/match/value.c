@@ -61,7 +61,7 @@ match_invalid(const char *message, const char *detail)
 static MatchKey *
 key_from_text(const char *text, size_t size)
 {
-	MatchKey *key = palloc0(sizeof(MatchKey));
+	MatchKey   *key = palloc0(sizeof(MatchKey));
 	const char *wrong = match_key_parse(text, size, key);
 
 	if (wrong != NULL)
