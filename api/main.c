@@ -54,17 +54,28 @@ on_reload(void *context)
 	control_reload(front->control);
 }
 
-/* Every connection is a descriptor. */
+/*
+ * Every connection is a descriptor: takes all that there are, and leaves enough
+ * of them for the database whatever clients do.
+ */
 static void
-raise_limits(void)
+share_descriptors(Config *config)
 {
+	/* A connection to the database may need a second one while it is made; the rest is our own. */
+	int			reserved = 2 * (config->read_connections + config->write_connections + config->heavy_connections + 1) + 16;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
-	{
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur >= (rlim_t) reserved + (rlim_t) config->max_clients)
+		return;
+	config->max_clients = limit.rlim_cur > (rlim_t) reserved ? (int) limit.rlim_cur - reserved : 1;
+	log_begin(LOG_WARN, "fewer clients than configured: there are not enough descriptors");
+	log_number("descriptors", (int64_t) limit.rlim_cur);
+	log_number("max_clients", config->max_clients);
+	log_end();
 }
 
 static void
@@ -98,7 +109,6 @@ serve(const Config *config)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	srandom((unsigned) clock_us() ^ (unsigned) getpid());
-	raise_limits();
 
 	fd = http_listen(config->listen, bound, sizeof bound);
 	if (fd < 0)
@@ -208,6 +218,7 @@ main(int argc, char **argv)
 	else
 	{
 		log_threshold(config.log_level);
+		share_descriptors(&config);
 		status = serve(&config);
 	}
 	config_free(&config);

@@ -65,6 +65,31 @@ subtest 'connections end under load' => sub {
 	is(stop_front($front), 0, 'stops');
 };
 
+subtest 'clients leave descriptors for the database' => sub {
+	my $directory = "/tmp/rapport-full-$$";
+	symlink $ENV{PGHOST}, $directory or die $!;
+	my $front = start_front(descriptors => 100, PGHOST => $directory);
+	wait_until(10, sub { ready($front) }) or die;
+	my $socket = raw_socket($front->{url});
+	my $is_ready = sub {
+		print $socket "GET /health/ready HTTP/1.1\r\nHost: a\r\n\r\n";
+		return read_answer($socket)->{status} == 200;
+	};
+	ok($is_ready->(), 'ready');
+	my @others = map { raw_socket($front->{url}) } 1 .. 150;
+	sleep 0.3;
+	unlink $directory;
+	pids();
+	ok(wait_until(5, sub { !$is_ready->() }), 'the database goes away while clients hold all they can');
+	# Each that leaves makes room for one that waits.
+	close shift @others for 1 .. 3;
+	sleep 0.3;
+	symlink $ENV{PGHOST}, $directory or die $!;
+	ok(wait_until(5, $is_ready), 'its connections are made again all the same');
+	stop_front($front);
+	unlink $directory;
+};
+
 subtest 'an unknown outcome is called one' => sub {
 	my $front = start_front();
 	wait_until(10, sub { ready($front) }) or die;
@@ -153,6 +178,29 @@ SQL
 	is(call('GET', '/v1/shut', url => $front->{url})->{status}, 200, 'served once it can be prepared');
 	stop_front($front);
 	sql("DELETE FROM rapport.route WHERE path = '/v1/shut'; DROP SCHEMA shut CASCADE");
+};
+
+subtest 'a lookup of the routes that is cancelled changes nothing' => sub {
+	my $front = start_front(RAPPORT_POLL_SECONDS => 1);
+	wait_until(10, sub { ready($front) }) or die;
+	my $waiting = "application_name = 'rapportd' AND query LIKE '%rapport.routes()%' AND wait_event_type = 'Lock'";
+	my $locker = fork // die $!;
+	if (!$locker) {
+		open STDOUT, '>', '/dev/null';
+		open STDERR, '>', '/dev/null';
+		exec 'psql', '-Xqc', 'BEGIN; LOCK TABLE rapport.route IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(30); ROLLBACK';
+	}
+	wait_until(5, sub { sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'rapport.route'::regclass") }) or die;
+	kill 'HUP', $front->{pid};
+	wait_until(5, sub { sql("SELECT count(*) FROM pg_stat_activity WHERE $waiting") }) or die 'nobody waits';
+	sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE $waiting");
+	sleep 0.3;
+	is(call('GET', '/v1/attributes', url => $front->{url})->{status}, 200, 'the routes that are known are served');
+	ok(ready($front), 'and it is ready');
+	ok(wait_until(5, sub { sql("SELECT count(*) FROM pg_stat_activity WHERE $waiting") }), 'it asks again');
+	sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK TABLE rapport.route%' AND pid <> pg_backend_pid()");
+	waitpid $locker, 0;
+	stop_front($front);
 };
 
 subtest 'without prepared statements' => sub {

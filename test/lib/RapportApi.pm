@@ -209,9 +209,11 @@ END {
 	kill 'TERM', grep { $fronts{$_} == $$ } keys %fronts;
 }
 
-# Starts a rapportd of one's own: {pid, url, log}.
+# Starts a rapportd of one's own, with that environment, and so many
+# descriptors if they are given: {pid, url, log}.
 sub start_front {
 	my (%environment) = @_;
+	my $descriptors = delete $environment{descriptors} // 'unlimited';
 	my $port = free_port();
 	my $log = "/tmp/rapportd-test-$$-$port.log";
 	my $pid = fork // die "fork: $!";
@@ -221,7 +223,7 @@ sub start_front {
 		delete @ENV{grep { /^RAPPORT_/ } keys %ENV};
 		$ENV{RAPPORT_LISTEN} = "127.0.0.1:$port";
 		$ENV{$_} = $environment{$_} for keys %environment;
-		exec 'api/rapportd' or die "api/rapportd: $!";
+		exec 'sh', '-c', "[ $descriptors = unlimited ] || ulimit -n $descriptors; exec api/rapportd" or die "sh: $!";
 	}
 	my $front = { pid => $pid, url => "http://127.0.0.1:$port", log => $log };
 	$fronts{$pid} = $$;
