@@ -23,6 +23,15 @@
 	LogLogicalMessage(prefix, message, size, true)
 #endif
 
+/* PG18 counts what an index scan does. */
+#if PG_VERSION_NUM >= 180000
+#define core_index_beginscan(table, index, snapshot, keys, orders) \
+	index_beginscan(table, index, snapshot, NULL, keys, orders)
+#else
+#define core_index_beginscan(table, index, snapshot, keys, orders) \
+	index_beginscan(table, index, snapshot, keys, orders)
+#endif
+
 /* PG16 frees the extra data of settings with guc_free(). */
 #if PG_VERSION_NUM >= 160000
 #define core_guc_malloc(size) guc_malloc(LOG, size)

@@ -80,6 +80,14 @@ CREATE OR REPLACE FUNCTION rapport.lane_continuation(lane_of smallint[], lanes_o
 COMMENT ON FUNCTION rapport.lane_continuation(smallint[], smallint[]) IS
 'The mask of lanes that continue the lane before, as match_query() takes it. Raises 22xxx.';
 
+CREATE OR REPLACE FUNCTION rapport.match_index_check(index regclass)
+	RETURNS TABLE (rows bigint, pages bigint, depth integer, problems bigint, first_problem text)
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE ROWS 1 COST 1000000 AS 'MODULE_PATHNAME', 'match_index_check';
+COMMENT ON FUNCTION rapport.match_index_check(regclass) IS
+'Whether an index of match_key_ops is right: every row of the table is in it once with its key, bounds cover all that is below them, and ordered scans for a few of its people give what brute force gives.
+problems is 0 then; else first_problem names one. Takes the locks of a reader and reads the table twice and the index once. Raises 42809 for any other index, 55000 for an incomplete one.';
+GRANT EXECUTE ON FUNCTION rapport.match_index_check(regclass) TO rapport_service;
+
 -- People
 
 INSERT INTO rapport.error_code (code, status, title, hint) VALUES

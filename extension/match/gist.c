@@ -12,6 +12,7 @@
 #include "fmgr.h"
 #include "utils/sortsupport.h"
 
+#include "match/bounds.h"
 #include "match/score.h"
 #include "match/value.h"
 
@@ -100,8 +101,8 @@ bounds_of_leaf(const MatchKey *key, MatchBounds *bounds)
 	memcpy(bounds->wants, key->wants, MATCH_BOUND_LANES);
 }
 
-static void
-bounds_of(const void *value, MatchBounds *bounds)
+void
+match_bounds_of(const void *value, MatchBounds *bounds)
 {
 	if (match_is_leaf(value))
 		bounds_of_leaf(value, bounds);
@@ -109,8 +110,8 @@ bounds_of(const void *value, MatchBounds *bounds)
 		memcpy(bounds, value, sizeof(*bounds));
 }
 
-static void
-bounds_add(MatchBounds *a, const MatchBounds *b)
+void
+match_bounds_add(MatchBounds *a, const MatchBounds *b)
 {
 	a->mode_min = Min(a->mode_min, b->mode_min);
 	a->mode_max = Max(a->mode_max, b->mode_max);
@@ -149,11 +150,11 @@ match_gist_union(PG_FUNCTION_ARGS)
 	MatchBounds *all = palloc(sizeof(MatchBounds));
 	MatchBounds one;
 
-	bounds_of(match_flat(entries->vector[0].key), all);
+	match_bounds_of(match_flat(entries->vector[0].key), all);
 	for (int i = 1; i < entries->n; i++)
 	{
-		bounds_of(match_flat(entries->vector[i].key), &one);
-		bounds_add(all, &one);
+		match_bounds_of(match_flat(entries->vector[i].key), &one);
+		match_bounds_add(all, &one);
 	}
 	*size = sizeof(MatchBounds);
 	PG_RETURN_POINTER(all);
@@ -197,8 +198,8 @@ match_gist_penalty(PG_FUNCTION_ARGS)
 	int			modes;
 	int			apart;
 
-	bounds_of(match_flat(original->key), &a);
-	bounds_of(match_flat(new->key), &b);
+	match_bounds_of(match_flat(original->key), &a);
+	match_bounds_of(match_flat(new->key), &b);
 	modes = Max(a.mode_max, b.mode_max) - Min(a.mode_min, b.mode_min);
 	apart = bits_outside(b.traits, a.traits, 1) + bits_outside(b.wants, a.wants, 1);
 	for (int i = 0; i < 3; i++)
@@ -452,7 +453,7 @@ fill_side(const SplitItem *items, int n, OffsetNumber *offsets)
 	offsets[0] = items[0].offset;
 	for (int i = 1; i < n; i++)
 	{
-		bounds_add(all, &items[i].bounds);
+		match_bounds_add(all, &items[i].bounds);
 		offsets[i] = items[i].offset;
 	}
 	return PointerGetDatum(all);
@@ -469,7 +470,7 @@ match_gist_picksplit(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		items[i].offset = i + FirstOffsetNumber;
-		bounds_of(match_flat(entries->vector[i + FirstOffsetNumber].key), &items[i].bounds);
+		match_bounds_of(match_flat(entries->vector[i + FirstOffsetNumber].key), &items[i].bounds);
 	}
 	vector->spl_nleft = find_split(items, n);
 	vector->spl_nright = n - vector->spl_nleft;

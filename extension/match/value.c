@@ -771,6 +771,22 @@ match_query_build(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(query);
 }
 
+MatchQuery *
+match_plain_query(const MatchKey *key, int32 today)
+{
+	LOCAL_FCINFO(fcinfo, 16);
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 16, InvalidOid, NULL, NULL);
+	for (int i = 0; i < 16; i++)
+	{
+		fcinfo->args[i].value = (Datum) 0;
+		fcinfo->args[i].isnull = i > 1;
+	}
+	fcinfo->args[0].value = PointerGetDatum(key);
+	fcinfo->args[1].value = Int32GetDatum(today);
+	return (MatchQuery *) DatumGetPointer(match_query_build(fcinfo));
+}
+
 /*
  * Lanes of attributes
  */

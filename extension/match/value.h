@@ -31,6 +31,9 @@ match_flat(Datum value)
 extern int	match_array(FunctionCallInfo fcinfo, int arg, int max, const char *what,
 						Datum **elements, bool **nulls);
 
+/* match_query(key, today): every other argument as if not given. */
+extern MatchQuery *match_plain_query(const MatchKey *key, int32 today);
+
 /* Raises an error of class 22 about an argument. */
 extern void match_invalid(const char *message, const char *detail) pg_attribute_noreturn();
 
