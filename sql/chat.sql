@@ -230,7 +230,7 @@ SELECT seq, duplicate FROM rapport.send_message(:conversation, 'h-1', 'heard');
 SELECT seq, duplicate FROM rapport.send_message(:conversation, 'h-1', 'heard');
 SELECT rapport.act_as(NULL) \gset
 SELECT conversation_id = :conversation AS here, seq, sender_id = :ana AS ana FROM public.heard;
-DELETE FROM rapport.hook WHERE call = 'public.hear(bigint[])'::regprocedure;
+DELETE FROM rapport.hook WHERE call = 'public.hear(bigint[])';
 DROP FUNCTION public.hear(bigint[]);
 DROP TABLE public.heard;
 RESET rapport.now;

@@ -95,6 +95,12 @@ SELECT 'no identity columns', t.tab || '.' || a.attname
 FROM lint.tab AS t
 JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attidentity <> ''
 UNION ALL
+SELECT 'no type that pg_upgrade refuses', t.tab || '.' || a.attname
+FROM lint.tab AS t
+JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE a.atttypid IN ('regproc'::regtype, 'regprocedure'::regtype, 'regoper'::regtype, 'regoperator'::regtype, 'regconfig'::regtype,
+					 'regdictionary'::regtype, 'regnamespace'::regtype, 'regcollation'::regtype)
+UNION ALL
 SELECT 'no stored age', t.tab || '.' || a.attname
 FROM lint.tab AS t
 JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attname = 'age'
@@ -170,19 +176,19 @@ AND f.prosrc ~* '\mst_[a-z]|\m(geography|geometry)\M'
 UNION ALL
 SELECT 'a route''s function is granted to its role, and cannot be inlined', r.method || ' ' || r.path
 FROM rapport.route AS r
-JOIN pg_proc AS p ON p.oid = r.call
+JOIN pg_proc AS p ON p.oid = r.call::regproc
 JOIN pg_language AS l ON l.oid = p.prolang
 WHERE l.lanname = 'sql'
-OR NOT has_function_privilege('rapport_' || r.role, r.call, 'EXECUTE')
+OR NOT has_function_privilege('rapport_' || r.role, r.call::regproc, 'EXECUTE')
 UNION ALL
 SELECT 'a route''s role is the least that may call it', r.method || ' ' || r.path
 FROM rapport.route AS r
 WHERE r.role <> 'anon'
-AND has_function_privilege('rapport_anon', r.call, 'EXECUTE')
+AND has_function_privilege('rapport_anon', r.call::regproc, 'EXECUTE')
 UNION ALL
 SELECT 'an optional argument of a route''s function defaults to null', r.call || ' ' || coalesce(pg_get_expr(p.proargdefaults, 0), '')
 FROM rapport.route AS r
-JOIN pg_proc AS p ON p.oid = r.call
+JOIN pg_proc AS p ON p.oid = r.call::regproc
 WHERE p.pronargdefaults > 0
 AND regexp_replace(pg_get_expr(p.proargdefaults, 0), 'NULL::[a-z \[\]]+', '', 'g') !~ '^[, ]*$'
 UNION ALL
@@ -261,6 +267,7 @@ SELECT lint.caught(:'table' || :'classified' || 'CREATE TABLE rapport.other (id 
 SELECT lint.caught(:'table' || :'classified' || 'UPDATE rapport.personal_data SET reason = NULL WHERE tab = $c$rapport.planted$c$::regclass');
 SELECT lint.caught(:'table' || :'classified' || 'ALTER TABLE rapport.planted ALTER id ADD GENERATED ALWAYS AS IDENTITY');
 SELECT lint.caught(:'table' || :'classified' || 'ALTER TABLE rapport.planted RENAME id TO age; UPDATE rapport.personal_data SET col = $c$age$c$ WHERE tab = $c$rapport.planted$c$::regclass AND col = $c$id$c$');
+SELECT lint.caught(:'table' || :'classified' || 'ALTER TABLE rapport.planted ADD call regproc; INSERT INTO rapport.personal_data VALUES ($c$rapport.planted$c$, $c$call$c$, $c$none$c$, $c$keep$c$, $c$x$c$)');
 SELECT lint.caught(:'table' || :'classified' || 'COMMENT ON TABLE rapport.planted IS NULL');
 SELECT lint.caught(:'table' || :'classified' || 'GRANT SELECT ON rapport.planted TO rapport_user');
 SELECT lint.caught(:'table' || :'classified' || 'ALTER TABLE rapport.planted OWNER TO CURRENT_USER');

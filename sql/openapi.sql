@@ -5,8 +5,8 @@
 SELECT format(E'%s %s\n  %s, %s lane, %s ms: %s(%s)\n  -> %s', r.method, r.path, r.role, r.lane, r.timeout_ms, r.operation,
 			  (SELECT string_agg(format('%s %s %s%s', p ->> 'in', p ->> 'name', p ->> 'type', CASE WHEN p ->> 'required' = 'true' THEN '' ELSE '?' END), ', ' ORDER BY n)
 			   FROM jsonb_array_elements(r.params) WITH ORDINALITY AS x (p, n)),
-			  (SELECT concat_ws(' ', rapport.route_shape(o.call), string_agg(c.name || ' ' || format_type(c.type, NULL), ', ' ORDER BY c.ord))
-			   FROM rapport.route_columns(o.call) AS c))
+			  (SELECT concat_ws(' ', rapport.route_shape(o.call::regproc), string_agg(c.name || ' ' || format_type(c.type, NULL), ', ' ORDER BY c.ord))
+			   FROM rapport.route_columns(o.call::regproc) AS c))
 FROM rapport.routes() AS r
 JOIN rapport.route AS o USING (method, path)
 ORDER BY r.path COLLATE "C", r.method;

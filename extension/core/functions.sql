@@ -239,7 +239,10 @@ BEGIN
 		PERFORM rapport.fail('wrong_type', 'A hook is a function of one bigint[] that returns void.');
 	END IF;
 	INSERT INTO rapport.hook (event, ord, call)
-	VALUES (add_hook.event, add_hook.ord, add_hook.call)
+	SELECT add_hook.event, add_hook.ord, pg_catalog.format('%I.%I(bigint[])', n.nspname, p.proname)
+	FROM pg_catalog.pg_proc AS p
+	JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+	WHERE p.oid = add_hook.call
 	ON CONFLICT DO NOTHING;
 END;
 $$;

@@ -27,10 +27,10 @@ find_hooks(const char *event)
 	core_become_owner(&user);
 	SPI_connect();
 	core_keep_plan(&plan,
-				   "SELECT call::pg_catalog.oid"
+				   "SELECT call::pg_catalog.regprocedure::pg_catalog.oid"
 				   " FROM rapport.hook"
 				   " WHERE event OPERATOR(pg_catalog.=) $1"
-				   " ORDER BY ord, call::pg_catalog.text",
+				   " ORDER BY ord, call",
 				   1, &type);
 	if (SPI_execute_plan(plan, &value, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the hooks of \"%s\"", event);

@@ -70,12 +70,13 @@ COMMENT ON COLUMN rapport.hook_event.ids IS 'What the bigint[] passed to the hoo
 CREATE TABLE rapport.hook (
 	event text NOT NULL,
 	ord integer NOT NULL,
-	call regprocedure NOT NULL,
+	call text NOT NULL,
 	builtin boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (event, ord, call)
 );
 COMMENT ON TABLE rapport.hook IS
 'Functions fn(bigint[]) that run inside the transaction of an event, in the order of ord. Apps add theirs with add_hook().';
+COMMENT ON COLUMN rapport.hook.call IS 'schema.function(bigint[]) as text: pg_upgrade refuses columns of type regprocedure.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.hook', 'WHERE NOT builtin');
 
 CREATE TABLE rapport.personal_data (

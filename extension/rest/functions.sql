@@ -156,20 +156,20 @@ BEGIN
 		   a.params, s.statement,
 		   -- The answer to a retry is read before, and stored with, the write.
 		   CASE WHEN r.method <> 'GET' AND r.role <> 'anon'
-					 AND NOT EXISTS (SELECT FROM rapport.route_columns(r.call) AS c WHERE c.name = 'refusal') THEN
+					 AND NOT EXISTS (SELECT FROM rapport.route_columns(p.oid) AS c WHERE c.name = 'refusal') THEN
 			   format('SELECT coalesce(rapport.replay($%1$s::text, $%2$s::text), rapport.remember($%1$s::text, $%2$s::text, '
 					  '(SELECT s.body FROM (%3$s) AS s))) AS body, NULL::text AS refusal',
 					  a.n + 1, a.n + 2, s.statement)
 		   END
 	FROM rapport.route AS r
-	JOIN pg_proc AS p ON p.oid = r.call
+	JOIN pg_proc AS p ON p.oid = to_regproc(r.call)
 	CROSS JOIN LATERAL (
 		SELECT count(*)::integer AS n,
 			   coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'in', x.place, 'type', x.type, 'required', x.required)
 								  ORDER BY x.ord), '[]') AS params
-		FROM rapport.route_arguments(r.method, r.path, r.call) AS x
+		FROM rapport.route_arguments(r.method, r.path, p.oid) AS x
 	) AS a
-	CROSS JOIN LATERAL (SELECT rapport.route_statement(r.method, r.path, r.call) AS statement) AS s
+	CROSS JOIN LATERAL (SELECT rapport.route_statement(r.method, r.path, p.oid) AS statement) AS s
 	ORDER BY r.path, r.method;
 END;
 $$;
@@ -196,13 +196,16 @@ BEGIN
 		PERFORM rapport.fail('forbidden', pg_catalog.format('%s is not granted to rapport_%s.', add_route.call, add_route.role));
 	END IF;
 	INSERT INTO rapport.route (method, path, call, role, lane, timeout_ms, success, tag)
-	VALUES (add_route.method, add_route.path, add_route.call, add_route.role,
-			coalesce(add_route.lane, CASE add_route.method WHEN 'GET' THEN 'read' ELSE 'write' END),
-			add_route.timeout_ms, add_route.success, add_route.tag);
+	SELECT add_route.method, add_route.path, pg_catalog.format('%I.%I', n.nspname, p.proname), add_route.role,
+		   coalesce(add_route.lane, CASE add_route.method WHEN 'GET' THEN 'read' ELSE 'write' END),
+		   add_route.timeout_ms, add_route.success, add_route.tag
+	FROM pg_catalog.pg_proc AS p
+	JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+	WHERE p.oid = add_route.call;
 END;
 $$;
 COMMENT ON FUNCTION rapport.add_route(text, text, regproc, text, text, integer, integer, text) IS
-'Adds an app''s own route: a function outside this extension, granted to rapport_<role>. For superusers. Errors: invalid_value when the path names no argument, forbidden when the grant is missing.';
+'Adds an app''s own route: a function outside this extension, the only one of its name there, granted to rapport_<role>. For superusers. Errors: invalid_value when the path names no argument, forbidden when the grant is missing.';
 
 -- OpenAPI
 
@@ -265,17 +268,17 @@ BEGIN ATOMIC
 			'description', d.text,
 			'parameters', a.parameters,
 			'responses', jsonb_build_object('default', '{"$ref": "#/components/responses/problem"}'::jsonb)
-				|| CASE rapport.route_shape(r.call)
+				|| CASE rapport.route_shape(p.oid)
 					WHEN 'nothing' THEN '{"204": {"description": "Done."}}'::jsonb
 					ELSE jsonb_build_object(r.success::text, jsonb_build_object('description', 'The answer.',
-						'content', jsonb_build_object('application/json', jsonb_build_object('schema', rapport.openapi_answer(r.call)))))
+						'content', jsonb_build_object('application/json', jsonb_build_object('schema', rapport.openapi_answer(p.oid)))))
 				   END)
 		|| CASE WHEN a.body IS NULL THEN '{}'::jsonb
 			ELSE jsonb_build_object('requestBody', jsonb_build_object('required', true,
 				'content', jsonb_build_object('application/json', jsonb_build_object('schema', a.body)))) END
 		|| CASE WHEN r.role = 'anon' THEN '{"security": []}'::jsonb ELSE '{}' END
 	FROM rapport.route AS r
-	JOIN pg_proc AS p ON p.oid = r.call
+	JOIN pg_proc AS p ON p.oid = to_regproc(r.call)
 	CROSS JOIN LATERAL (SELECT coalesce(obj_description(p.oid, 'pg_proc'), '') AS text) AS d
 	CROSS JOIN LATERAL (
 		SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'in', x.place, 'required', x.place = 'path' OR x.required,
@@ -291,7 +294,7 @@ BEGIN ATOMIC
 			   END AS body
 		FROM (
 			SELECT b.*, rapport.openapi_type(b.type::regtype) AS schema
-			FROM rapport.route_arguments(r.method, r.path, r.call) AS b
+			FROM rapport.route_arguments(r.method, r.path, p.oid) AS b
 		) AS x
 	) AS a
 	WHERE r.method = openapi_operation.method
