@@ -156,7 +156,7 @@ BEGIN;
 SELECT rapport.request_begin(:'token', false, NULL) = :ada AS as_ada;
 SELECT outcome(format('SET rapport.person = %s', :victim)), outcome('RESET rapport.person'), outcome('SET rapport.person TO DEFAULT');
 SELECT outcome(format('CREATE FUNCTION pg_temp.f() RETURNS void LANGUAGE sql SET rapport.person = %s AS ''''', :victim));
-SELECT outcome(format('ALTER ROLE rapport_api SET rapport.person = %s', :victim));
+SELECT left(outcome(format('ALTER ROLE rapport_api SET rapport.person = %s', :victim)), 23) AS outcome;
 SELECT rapport.current_person() = :ada AS still_ada;
 -- RESET ALL makes nobody of her.
 SAVEPOINT s;

@@ -261,12 +261,22 @@ JOIN rapport.preference AS f ON f.person_id = p.person_id AND f.mode = 1 AND f.e
 JOIN rapport.person AS a ON a.person_id = p.person_id AND a.state = 'active'
 WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p))
 LIMIT 1;
-EXPLAIN (COSTS OFF) SELECT person_id FROM rapport.candidate WHERE key OPERATOR(rapport.@@) (SELECT query FROM asked)
-ORDER BY key OPERATOR(rapport.<->) (SELECT query FROM asked) FETCH FIRST 1 ROWS WITH TIES;
-EXPLAIN (COSTS OFF) SELECT person_id FROM rapport.candidate WHERE key OPERATOR(rapport.@@) (SELECT query FROM asked)
-ORDER BY key OPERATOR(rapport.<->) (SELECT query FROM asked) FETCH FIRST 20 ROWS WITH TIES;
-EXPLAIN (COSTS OFF) SELECT person_id FROM rapport.candidate WHERE key OPERATOR(rapport.@@) (SELECT query FROM asked)
-ORDER BY key OPERATOR(rapport.<->) (SELECT query FROM asked) FETCH FIRST 500 ROWS WITH TIES;
+CREATE FUNCTION pg_temp.plan_of(rows integer) RETURNS SETOF text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	line text;
+BEGIN
+	FOR line IN EXECUTE format('EXPLAIN (COSTS OFF) SELECT person_id FROM rapport.candidate WHERE key OPERATOR(rapport.@@) (SELECT query FROM asked)
+		ORDER BY key OPERATOR(rapport.<->) (SELECT query FROM asked) FETCH FIRST %s ROWS WITH TIES', rows)
+	LOOP
+		-- How the value of a sub-select is written depends on the version.
+		line := regexp_replace(line, 'InitPlan \d+ \(returns .*\)|InitPlan \d+$', 'InitPlan');
+		RETURN NEXT regexp_replace(line, '\$\d+|\(InitPlan \d+\)\.col1', 'asked.query');
+	END LOOP;
+END;
+$$;
+SELECT rows, pg_temp.plan_of(rows) AS plan FROM unnest('{1,20,500}'::integer[]) AS rows;
 CREATE TEMP TABLE scans AS
 SELECT pg_stat_get_xact_numscans('rapport.candidate_key'::regclass) AS index, pg_stat_get_xact_numscans('rapport.candidate'::regclass) AS seq;
 SELECT rapport.act_as(person_id) FROM asked \g /dev/null

@@ -158,11 +158,14 @@ FROM (VALUES
 --
 -- Names and texts: any valid UTF-8, NFC, counted in characters
 --
+-- Unaligned: how wide psql takes an emoji to be depends on its version.
+\pset format unaligned
 SELECT left(name, 24) AS name, pg_temp.outcome(format('SELECT rapport.update_profile(%L)', jsonb_build_object('display_name', name)))
 FROM unnest(ARRAY[
 	'Ada', ' Ada  Lovelace ', 'עדה לאבלייס', 'آدا لوفليس', '愛達', '👩🏽‍🔬🏳️‍🌈', U&'Zoe\0308', repeat('x', 60), repeat('😀', 60), repeat(U&'e\0301', 60),
 	'', '   ', U&'\200B\200D', U&'\3000\00A0', U&'\2800', U&'\3164', repeat('x', 61), repeat('😀', 61), repeat('x', 100000),
 	E'A\tda', E'A\nda', E'\x7f', U&'A\0085da', E'A\u001bda']) AS name;
+\pset format aligned
 -- Composed and decomposed, it is the same name.
 SELECT rapport.update_profile(jsonb_build_object('display_name', U&'Zoe\0308'));
 SELECT display_name = U&'Zo\00EB' AS composed, char_length(display_name) AS characters FROM rapport.my_profile();
