@@ -566,7 +566,7 @@ http_start(Front *front, int listen_fd)
 									MHD_OPTION_CONNECTION_LIMIT, (unsigned) config->max_clients,
 									MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned) config->max_clients_per_address,
 									MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) POOL_BYTES,
-									MHD_OPTION_STRICT_FOR_CLIENT, 0,
+									MHD_OPTION_STRICT_FOR_CLIENT, MHD_STRICTNESS,
 									MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
 									MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
 									MHD_OPTION_URI_LOG_CALLBACK, on_target, http,

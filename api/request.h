@@ -2,9 +2,8 @@
 #ifndef RAPPORTD_REQUEST_H
 #define RAPPORTD_REQUEST_H
 
-#include <microhttpd.h>
-
 #include "http.h"
+#include "mhd.h"
 #include "text.h"
 
 typedef struct Client Client;

@@ -11,7 +11,8 @@ my $post = "POST /v1/sign-in HTTP/1.1\r\nHost: a\r\nContent-Type: application/js
 my $chunked = "${post}Transfer-Encoding: chunked\r\n\r\n";
 my $person = person();
 
-# [title, bytes, status, code, and whether the connection must end]
+# [title, bytes, status, code, and whether the connection must end]; without a
+# code, MHD itself or we refuse: that depends on its version.
 sub refused {
 	for my $case (@_) {
 		my ($title, $bytes, $status, $code, $ends) = @$case;
@@ -25,7 +26,7 @@ sub refused {
 
 subtest 'two ways to read the length of a request' => sub {
 	refused(
-		['both lengths', "${post}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
+		['both lengths', "${post}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
 		['one length twice', "${post}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400, 'bad_request', 1],
 		['two lengths', "${post}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", 400, 'bad_request', 1],
 		['a list of lengths', "${post}Content-Length: 2, 2\r\n\r\n{}", 400, undef, 1],
@@ -34,10 +35,10 @@ subtest 'two ways to read the length of a request' => sub {
 		['a hexadecimal length', "${post}Content-Length: 0x2\r\n\r\n{}", 400, undef, 1],
 		['no length at all', "${post}Content-Length: \r\n\r\n{}", 400, undef, 1],
 		['a length beyond 64 bits', "${post}Content-Length: 99999999999999999999\r\n\r\n{}", 413, undef, 1],
-		['a space before the colon', "${post}Content-Length : 2\r\n\r\n{}", 400, 'bad_request', 1],
-		['the same for the coding', "${post}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
-		['a coding we do not know', "${post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
-		['two codings', "${post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
+		['a space before the colon', "${post}Content-Length : 2\r\n\r\n{}", 400, undef, 1],
+		['the same for the coding', "${post}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
+		['a coding we do not know', "${post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
+		['two codings', "${post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
 		['the coding twice', "${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
 		['chunks in HTTP/1.0', "POST /v1/sign-in HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
 		['a chunk without a size', "${chunked}zz\r\n{}\r\n0\r\n\r\n", 400, undef, 1],
@@ -45,17 +46,17 @@ subtest 'two ways to read the length of a request' => sub {
 		['a chunk size with a prefix', "${chunked}0x2\r\n{}\r\n0\r\n\r\n", 400, undef, 1],
 		['a chunk without its end', "${chunked}2\r\n{}XX0\r\n\r\n", 400, undef, 1],
 		['a chunk beyond 64 bits', "${chunked}fffffffffffffffff\r\n{}\r\n0\r\n\r\n", 413, undef, 1],
-		['a length on a folded line', "${post}Content-Length:\r\n 2\r\n\r\n{}", 400, 'bad_request', 1],
-		['a length that goes on', "${post}Content-Length: 2\r\n 0\r\n\r\n{}", 400, 'bad_request', 1],
-		['a coding on a folded line', "${post}Transfer-Encoding:\r\n\tchunked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
-		['a coding that goes on', "${post}Transfer-Encoding: chu\r\n nked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
-		['a header inside another', "${post}X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}", 400, 'bad_request', 1],
-		['a bare CR in a header', "${get}X-A: b\rContent-Length: 5\r\n\r\n", 400, 'bad_request', 1]);
+		['a length on a folded line', "${post}Content-Length:\r\n 2\r\n\r\n{}", 400, undef, 1],
+		['a length that goes on', "${post}Content-Length: 2\r\n 0\r\n\r\n{}", 400, undef, 1],
+		['a coding on a folded line', "${post}Transfer-Encoding:\r\n\tchunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
+		['a coding that goes on', "${post}Transfer-Encoding: chu\r\n nked\r\n\r\n0\r\n\r\n", 400, undef, 1],
+		['a header inside another', "${post}X-A: b\r\n Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}", 400, undef, 1],
+		['a bare CR in a header', "${get}X-A: b\rContent-Length: 5\r\n\r\n", 400, undef, 1]);
 };
 
 subtest 'headers' => sub {
 	refused(
-		['no Host', "GET /health/live HTTP/1.1\r\n\r\n", 400, 'bad_request', 1],
+		['no Host', "GET /health/live HTTP/1.1\r\n\r\n", 400, undef, 1],
 		['two Hosts', "${get}Host: b\r\n\r\n", 400, 'bad_request', 1],
 		['two Authorizations', "${get}Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400, 'bad_request', 1],
 		['a line without a colon', "${get}foo\r\n\r\n", 400, undef, 1],
@@ -79,7 +80,7 @@ subtest 'the target' => sub {
 		['half an escape', $with->('/v1/people/%4'), 400, 'bad_request'],
 		['a broken escape in the query', $with->('/v1/attributes?locale=%zz'), 400, 'bad_request'],
 		['bytes that must be escaped', $with->("/v1/people/\xc3\xa9"), 400, 'bad_request', 1],
-		['a space', $with->('/health/li ve'), 400, 'bad_request', 1],
+		['a space', $with->('/health/li ve'), 400, undef, 1],
 		['a fragment', $with->('/health/live#x'), 400, 'bad_request', 1],
 		['no path', $with->('health'), 400, 'bad_request', 1],
 		['an escaped slash stays in its segment', $with->('/health%2flive'), 404, 'not_found'],
@@ -104,8 +105,14 @@ subtest 'bodies' => sub {
 		['compressed', "${post}Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 415, 'unsupported_media_type'],
 		['64 KiB are fine, if empty of fields', "${post}Content-Length: 65536\r\n\r\n{}" . ' ' x 65534, 422, 'missing_field'],
 		['UTF-8 by name', "POST /v1/sign-in HTTP/1.1\r\nHost: a\r\nContent-Type: Application/JSON; charset=\"UTF-8\"\r\nContent-Length: 2\r\n\r\n{}", 422, 'missing_field'],
-		['chunks with extensions', "${chunked}2;a=b\r\n{}\r\n0\r\nX: y\r\n\r\n", 422, 'missing_field'],
+		['chunks with a trailer', "${chunked}2\r\n{}\r\n0\r\nX: y\r\n\r\n", 422, 'missing_field'],
 		['GET with a body', "GET /v1/attributes HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", 400, 'bad_request']);
+	# MHD 1.0 refuses extensions of chunks, since it counts them wrong; it must not misread what follows.
+	like(raw("${chunked}2;a=b\r\n{}\r\n0\r\n\r\n")->{status}, qr/^4(?:22|00)$/, 'chunks with extensions are read or refused');
+	my $hidden = raw_socket();
+	print $hidden "${chunked}2\r\n{}\r\n0;a=b\r\nGET /v1/nothing HTTP/1.1\r\nHost: a\r\n\r\n";
+	my @answers = map { read_answer($hidden, seconds => 1)->{status} } 1 .. 2;
+	isnt($_, 404, 'a trailer is no request') for @answers;
 	my $socket = raw_socket();
 	print $socket "${post}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n";
 	like(read_answer($socket)->{head}, qr{^HTTP/1\.1 100}, 'a client that asks first is told to go on');

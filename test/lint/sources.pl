@@ -73,6 +73,10 @@ my %rule = (
 		my ($root) = @_;
 		return grep { !m{core/compat\.h$} && slurp($_) =~ /PG_VERSION_NUM/ } found($root, 'extension/*.c', 'extension/*/*.[ch]');
 	},
+	'libmicrohttpd versions are told apart in api/mhd.h only' => sub {
+		my ($root) = @_;
+		return grep { !m{api/mhd\.h$} && slurp($_) =~ /MHD_VERSION/ } found($root, 'api/*.[ch]');
+	},
 	'postgres.h comes first, in .c files only' => sub {
 		my ($root) = @_;
 		return ((grep { slurp($_) =~ /#include "postgres\.h"/ } found($root, 'extension/*/*.h')),
@@ -149,6 +153,7 @@ my %plant = (
 	  [ 'extension/core/planted.c', "#include \"postgres.h\"\nchar *q = \"SELECT FROM rapport.session\";\n" ],
 	'a private header stays in its folder' => [ 'extension/chat/planted.c', "#include \"postgres.h\"\n#include \"match/score.h\"\n" ],
 	'PostgreSQL versions are told apart in core/compat.h only' => [ 'extension/core/planted.c', "#include \"postgres.h\"\n#if PG_VERSION_NUM >= 160000\n#endif\n" ],
+	'libmicrohttpd versions are told apart in api/mhd.h only' => [ 'api/planted.c', "#if MHD_VERSION >= 0x00097701\n#endif\n" ],
 	'postgres.h comes first, in .c files only' => [ 'extension/core/planted.h', "#include \"postgres.h\"\n" ],
 	'rapportd includes nothing of the extension' => [ 'api/planted.c', "#include \"../extension/core/core.h\"\n" ],
 	'functions are replaced, what stands in schema.sql is not' => [ 'extension/planted/functions.sql', "CREATE FUNCTION rapport.planted() RETURNS void\n" ],
