@@ -22,7 +22,6 @@
 
 #include "account/account.h"
 #include "account/token.h"
-#include "core/compat.h"
 #include "core/core.h"
 
 PG_FUNCTION_INFO_V1(account_current_person_sql);

@@ -16,7 +16,6 @@
 #include <sodium.h>
 
 #include "account/token.h"
-#include "core/compat.h"
 #include "core/core.h"
 
 PG_FUNCTION_INFO_V1(account_random_bytes);

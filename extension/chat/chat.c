@@ -13,7 +13,6 @@
 #include "utils/timestamp.h"
 
 #include "account/account.h"
-#include "core/compat.h"
 #include "core/core.h"
 
 PG_FUNCTION_INFO_V1(chat_send_message);

@@ -14,6 +14,11 @@
 #include "varatt.h"
 #endif
 
+/* PG18 marks what never returns in front. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* PG17 added a flush argument to LogLogicalMessage(). */
 #if PG_VERSION_NUM >= 170000
 #define core_log_message(prefix, message, size) \

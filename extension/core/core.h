@@ -5,6 +5,7 @@
 #ifndef CORE_H
 #define CORE_H
 
+#include "core/compat.h"
 #include "datatype/timestamp.h"
 #include "utils/date.h"
 
@@ -21,8 +22,8 @@ extern void core_guard_init(void);
  * Raises the error registered in rapport.error_code; detail is a printf format
  * or NULL. Never returns.
  */
-extern void core_fail(const char *code, const char *detail,...)
-			pg_attribute_printf(2, 3) pg_attribute_noreturn();
+pg_noreturn extern void core_fail(const char *code, const char *detail,...)
+			pg_attribute_printf(2, 3);
 
 /*
  * Between the two the current user is rapport_owner, for reading and writing

@@ -15,7 +15,7 @@
 PG_FUNCTION_INFO_V1(core_fail_sql);
 
 /* Raises the error of that code; detail may be NULL. */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 raise_error(const char *code, const char *detail)
 {
 	static SPIPlanPtr plan = NULL;

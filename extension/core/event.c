@@ -12,7 +12,6 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 
-#include "core/compat.h"
 #include "core/core.h"
 
 PG_FUNCTION_INFO_V1(core_event_emit_sql);

@@ -19,7 +19,6 @@
 
 #include <sodium.h>
 
-#include "core/compat.h"
 #include "core/core.h"
 
 PG_FUNCTION_INFO_V1(core_new_id_sql);

@@ -38,7 +38,6 @@
 #include "utils/syscache.h"
 #include "utils/tuplesort.h"
 
-#include "core/compat.h"
 #include "core/core.h"
 #include "match/bounds.h"
 #include "match/score.h"

@@ -13,7 +13,6 @@
 
 #include <sodium.h>
 
-#include "core/compat.h"
 #include "core/core.h"
 
 PG_FUNCTION_INFO_V1(match_seal_sql);

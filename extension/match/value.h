@@ -35,6 +35,6 @@ extern int	match_array(FunctionCallInfo fcinfo, int arg, int max, const char *wh
 extern MatchQuery *match_plain_query(const MatchKey *key, int32 today);
 
 /* Raises an error of class 22 about an argument. */
-extern void match_invalid(const char *message, const char *detail) pg_attribute_noreturn();
+pg_noreturn extern void match_invalid(const char *message, const char *detail);
 
 #endif

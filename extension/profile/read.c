@@ -22,7 +22,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
-#include "core/compat.h"
 #include "core/core.h"
 #include "profile/profile.h"
 
