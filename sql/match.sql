@@ -213,7 +213,7 @@ SELECT display_name, age FROM rapport.discover();
 SELECT rapport.act_as(NULL) \g /dev/null
 
 -- Erasing a person leaves nothing of their likes and matches.
-SELECT rapport.run_hooks('person_erased', ARRAY[:ada]) \g /dev/null
+SELECT rapport.erase_person_for(:ada) \g /dev/null
 SELECT (SELECT count(*) FROM rapport.candidate WHERE person_id = :ada) AS candidate,
 	   (SELECT count(*) FROM rapport.swipe WHERE person_id = :ada) AS swipe,
 	   (SELECT count(*) FROM rapport.like_received WHERE :ada IN (person_id, other_id)) AS like_received,

@@ -63,9 +63,16 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.signing_key', 'secret', 'none', 'keep', 'about nobody'),
 	('rapport.signing_key', 'created_at', 'none', 'keep', 'about nobody'),
 	('rapport.signing_key', 'retired_at', 'none', 'keep', 'about nobody'),
-	('rapport.sign_in_failure', 'email_hash', 'technical', 'keep', 'a keyed hash, deleted by account_sweep()'),
-	('rapport.sign_in_failure', 'failures', 'behaviour', 'keep', 'deleted by account_sweep()'),
-	('rapport.sign_in_failure', 'last_at', 'behaviour', 'keep', 'deleted by account_sweep()');
+	('rapport.sign_in_failure', 'email_hash', 'technical', 'delete', NULL),
+	('rapport.sign_in_failure', 'failures', 'behaviour', 'delete', NULL),
+	('rapport.sign_in_failure', 'last_at', 'behaviour', 'delete', NULL);
+
+INSERT INTO rapport.subject (tab, col, own, ord, find) VALUES
+	('rapport.sign_in_failure', 'email_hash', true, 100,
+	 't.email_hash IN (SELECT rapport.mac(''sign_in'', e.email) FROM rapport.email AS e WHERE e.person_id = ANY ($1)
+					   UNION ALL SELECT rapport.mac(''sign_in'', ''person '' || p) FROM pg_catalog.unnest($1) AS p)'),
+	('rapport.email', 'person_id', true, 200, NULL),
+	('rapport.external_identity', 'person_id', true, 200, NULL);
 
 -- Who is calling
 
@@ -88,6 +95,12 @@ AS 'MODULE_PATHNAME', 'account_acting_person_sql';
 COMMENT ON FUNCTION rapport.acting_person() IS
 'The id of the person who is acting. Errors: authentication_required when nobody is. Every function above rapport_anon begins with it.';
 GRANT EXECUTE ON FUNCTION rapport.acting_person() TO rapport_anon;
+
+CREATE OR REPLACE FUNCTION rapport.hold_person(person_id bigint, alone boolean DEFAULT false) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'account_hold_person_sql';
+COMMENT ON FUNCTION rapport.hold_person(bigint, boolean) IS
+'Until the end of the transaction the person is not erased. alone, for erasing: waits until nobody else holds the person, and lets nobody. acting_person() holds who is acting, in a transaction that may write; whoever writes rows that name somebody else holds them too. Errors: not_found.';
 
 CREATE OR REPLACE FUNCTION rapport.require(role text) RETURNS void
 LANGUAGE c STABLE PARALLEL SAFE STRICT

@@ -13,9 +13,11 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include <sodium.h>
@@ -27,6 +29,7 @@
 PG_FUNCTION_INFO_V1(account_current_person_sql);
 PG_FUNCTION_INFO_V1(account_current_session_sql);
 PG_FUNCTION_INFO_V1(account_acting_person_sql);
+PG_FUNCTION_INFO_V1(account_hold_person_sql);
 PG_FUNCTION_INFO_V1(account_require);
 PG_FUNCTION_INFO_V1(account_request_begin);
 PG_FUNCTION_INFO_V1(account_act_as);
@@ -143,12 +146,64 @@ account_current_person(void)
 	return current_person;
 }
 
+/* Tells these locks from those of pg_advisory_lock(), which have 1 or 2 there. */
+#define PERSON_LOCK 0x5250
+
+/* Locks the person until the transaction ends; whether it did not hold this lock before. */
+static bool
+lock_person(int64 person, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (person >> 32), (uint32) person, PERSON_LOCK);
+	return LockAcquire(&tag, mode, false, false) == LOCKACQUIRE_OK;
+}
+
+/* Whether the person exists now, whatever the snapshot of the statement says. */
+static bool
+person_exists(int64 person)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			type = INT8OID;
+	Datum		value = Int64GetDatum(person);
+	CoreUser	user;
+	bool		found;
+
+	core_become_owner(&user);
+	SPI_connect();
+	core_keep_plan(&plan, "SELECT FROM rapport.person WHERE person_id OPERATOR(pg_catalog.=) $1", 1, &type);
+	if (SPI_execute_snapshot(plan, &value, NULL, GetLatestSnapshot(), InvalidSnapshot, true, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look up a person");
+	found = SPI_processed == 1;
+	SPI_finish();
+	core_restore_user(&user);
+	return found;
+}
+
+/*
+ * In a transaction that may write, whoever acts is held: erasing the person
+ * waits for it, and it finds that the person is gone when it had to wait.
+ */
 int64
 account_acting_person(void)
 {
 	if (current_person == 0)
 		core_fail("authentication_required", NULL);
+	if (!XactReadOnly && !IsInParallelMode() &&
+		lock_person(current_person, ShareLock) && !person_exists(current_person))
+		core_fail("authentication_required", "This person is no longer there.");
 	return current_person;
+}
+
+/* Arguments: person, alone. */
+Datum
+account_hold_person_sql(PG_FUNCTION_ARGS)
+{
+	int64		person = PG_GETARG_INT64(0);
+
+	if (lock_person(person, PG_GETARG_BOOL(1) ? ExclusiveLock : ShareLock) && !person_exists(person))
+		core_fail("not_found", NULL);
+	PG_RETURN_VOID();
 }
 
 Datum
@@ -250,10 +305,11 @@ read_state(Identity *identity, int column)
 /*
  * Looks up what the token claims. Everything the token says is checked against
  * the key and the session row: revoking a session, changing a role and
- * suspending a person take effect with the next request.
+ * suspending a person take effect with the next request. One that may write
+ * holds the person, as account_acting_person() does, and looks thereafter.
  */
 static void
-verify_token(const char *text, size_t size, Identity *identity)
+verify_token(const char *text, size_t size, bool read_only, Identity *identity)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID};
@@ -272,6 +328,8 @@ verify_token(const char *text, size_t size, Identity *identity)
 	values[3] = TimestampTzGetDatum(core_now());
 	identity->person = token.person;
 	identity->session = token.session;
+	if (!read_only)
+		lock_person(token.person, ShareLock);
 
 	core_become_owner(&user);
 	SPI_connect();
@@ -285,7 +343,7 @@ verify_token(const char *text, size_t size, Identity *identity)
 				   " LEFT JOIN rapport.person AS p"
 				   " ON p.person_id OPERATOR(pg_catalog.=) s.person_id"
 				   " WHERE k.header OPERATOR(pg_catalog.=) $1", 4, types);
-	if (SPI_execute_plan(plan, values, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_snapshot(plan, values, NULL, GetLatestSnapshot(), InvalidSnapshot, true, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up a session");
 	if (SPI_processed == 1)
 	{
@@ -308,14 +366,15 @@ account_request_begin(PG_FUNCTION_ARGS)
 {
 	Identity	identity = {0};
 	bool		signed_in = !PG_ARGISNULL(0);
+	bool		read_only = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1);
 
 	if (signed_in)
 	{
 		text	   *token = PG_GETARG_TEXT_PP(0);
 
-		verify_token(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), &identity);
+		verify_token(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), read_only, &identity);
 	}
-	if (!PG_ARGISNULL(1) && PG_GETARG_BOOL(1))
+	if (read_only)
 		set_setting("transaction_read_only", "on", true);
 	if (!PG_ARGISNULL(2))
 		set_id("statement_timeout", PG_GETARG_INT32(2), true);

@@ -50,6 +50,16 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.member', 'last_at', 'behaviour', 'delete', NULL),
 	('rapport.member', 'closed', 'behaviour', 'delete', NULL);
 
+INSERT INTO rapport.subject (tab, col, own, find, on_erase) VALUES
+	('rapport.participant', 'person_id', true,
+	 't.person_id = ANY ($1) AND t.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', NULL),
+	('rapport.message', 'sender_id', true,
+	 't.sender_id = ANY ($1) AND t.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', NULL),
+	('rapport.message_dedupe', 'sender_id', true,
+	 't.sender_id = ANY ($1) AND t.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', NULL),
+	('rapport.member', 'other_id', false,
+	 '(t.person_id, t.conversation_id) IN (SELECT m.other_id, m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', 'clear');
+
 INSERT INTO rapport.hook_event (event, ids, description) VALUES
 	('message_sent', 'conversation_id, seq, sender_id', 'A message was stored; a retry fires nothing.');
 
@@ -270,11 +280,33 @@ $$;
 COMMENT ON FUNCTION rapport.chat_unblocked(bigint[]) IS
 'Hook of "person_unblocked": opens the conversations of the two again where they still match.';
 
+CREATE OR REPLACE FUNCTION rapport.chat_erase(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	deserted bigint[] := ARRAY(SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY (ids));
+BEGIN
+	-- Two who are erased at once take their turns: the second finds nobody left.
+	PERFORM FROM rapport.conversation AS c WHERE c.conversation_id = ANY (deserted) ORDER BY c.conversation_id FOR UPDATE;
+	deserted := ARRAY(SELECT c FROM unnest(deserted) AS c
+					  WHERE NOT EXISTS (SELECT FROM rapport.participant AS p
+										WHERE p.conversation_id = c
+										AND p.person_id <> ALL (ids)));
+	DELETE FROM rapport.message AS m WHERE m.conversation_id = ANY (deserted);
+	DELETE FROM rapport.message_dedupe AS d WHERE d.conversation_id = ANY (deserted);
+	DELETE FROM rapport.participant AS p WHERE p.conversation_id = ANY (deserted);
+	DELETE FROM rapport.conversation AS c WHERE c.conversation_id = ANY (deserted);
+END;
+$$;
+COMMENT ON FUNCTION rapport.chat_erase(bigint[]) IS
+'Hook of "person_erased": deletes the conversations in which nobody is left. In the others the messages keep their numbers, without what was said; the other side''s stay. The rows go as rapport.subject says.';
+
 INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
 	('matched', 100, 'rapport.chat_matched(bigint[])', true),
 	('unmatched', 100, 'rapport.chat_unmatched(bigint[])', true),
 	('person_blocked', 100, 'rapport.chat_blocked(bigint[])', true),
-	('person_unblocked', 100, 'rapport.chat_unblocked(bigint[])', true);
+	('person_unblocked', 100, 'rapport.chat_unblocked(bigint[])', true),
+	('person_erased', 200, 'rapport.chat_erase(bigint[])', true);
 
 -- Maintenance
 

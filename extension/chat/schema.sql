@@ -77,7 +77,7 @@ CREATE TABLE rapport.member (
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE rapport.member IS
 'A person''s side of a conversation: the inbox is read from here alone. No mutable column is indexed, so updates stay HOT.';
-COMMENT ON COLUMN rapport.member.other_id IS 'The other person of a direct conversation.';
+COMMENT ON COLUMN rapport.member.other_id IS 'The other person of a direct conversation; NULL once erased.';
 COMMENT ON COLUMN rapport.member.read_seq IS 'The last message read: it only grows.';
 COMMENT ON COLUMN rapport.member.last_seq IS 'A copy of the conversation''s, for direct conversations.';
 COMMENT ON COLUMN rapport.member.last_at IS 'When the last message was sent; before the first, when the conversation began.';

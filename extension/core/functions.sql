@@ -9,6 +9,7 @@ DELETE FROM rapport.setting_default;
 DELETE FROM rapport.hook WHERE builtin;
 DELETE FROM rapport.hook_event;
 DELETE FROM rapport.personal_data;
+DELETE FROM rapport.subject;
 DELETE FROM rapport.distribution;
 DELETE FROM rapport.dump_exception;
 
@@ -44,6 +45,7 @@ INSERT INTO rapport.dump_exception (rel, reason) VALUES
 	('rapport.hook', 'built-in rows are made by the install script'),
 	('rapport.hook_event', 'built in'),
 	('rapport.personal_data', 'built in'),
+	('rapport.subject', 'built in'),
 	('rapport.distribution', 'built in'),
 	('rapport.dump_exception', 'built in'),
 	('rapport.idempotency', 'answers to retries are short-lived');
@@ -55,6 +57,7 @@ INSERT INTO rapport.distribution (tab, grp, col) VALUES
 	('rapport.hook_event', 'R', NULL),
 	('rapport.hook', 'R', NULL),
 	('rapport.personal_data', 'R', NULL),
+	('rapport.subject', 'R', NULL),
 	('rapport.distribution', 'R', NULL),
 	('rapport.dump_exception', 'R', NULL),
 	('rapport.database_key', 'R', NULL),
@@ -65,7 +68,7 @@ SELECT c.oid, a.attname, 'none', 'keep', 'catalogue of the extension'
 FROM pg_catalog.pg_class AS c
 JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.oid IN ('rapport.error_code'::regclass, 'rapport.setting_default'::regclass, 'rapport.setting'::regclass,
-				'rapport.hook_event'::regclass, 'rapport.hook'::regclass, 'rapport.personal_data'::regclass,
+				'rapport.hook_event'::regclass, 'rapport.hook'::regclass, 'rapport.personal_data'::regclass, 'rapport.subject'::regclass,
 				'rapport.distribution'::regclass, 'rapport.dump_exception'::regclass, 'rapport.database_key'::regclass);
 INSERT INTO rapport.personal_data (tab, col, class, on_erase) VALUES
 	('rapport.idempotency', 'person_id', 'technical', 'delete'),
@@ -77,6 +80,21 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase) VALUES
 INSERT INTO rapport.hook_event (event, ids, description) VALUES
 	('person_changed', 'any number of person ids', 'A profile, preference or state that matching reads has changed.'),
 	('person_erased', 'any number of person ids', 'The people are about to be erased.');
+
+CREATE OR REPLACE FUNCTION rapport.subjects()
+RETURNS TABLE (tab regclass, col name, own boolean, ord integer, find text, on_erase text)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT s.tab, s.col, s.own, s.ord, coalesce(s.find, format('t.%I = ANY ($1)', s.col)), s.on_erase
+	FROM rapport.subject AS s
+	UNION ALL
+	SELECT d.tab, d.col, true, 500, format('t.%I = ANY ($1)', d.col), NULL
+	FROM rapport.distribution AS d
+	WHERE d.grp = 'U'
+	AND NOT EXISTS (SELECT FROM rapport.subject AS s WHERE s.tab = d.tab AND s.col = d.col);
+END;
+COMMENT ON FUNCTION rapport.subjects() IS
+'The rows of rapport.subject, with those that the tables of group U need not have and the conditions written out.';
 
 CREATE OR REPLACE FUNCTION rapport.fail(code text, detail text DEFAULT NULL) RETURNS void
 LANGUAGE c VOLATILE PARALLEL SAFE

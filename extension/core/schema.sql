@@ -86,9 +86,31 @@ CREATE TABLE rapport.personal_data (
 										 'content', 'behaviour', 'technical', 'none')),
 	on_erase text NOT NULL CHECK (on_erase IN ('delete', 'clear', 'keep')),
 	reason text,
+	withheld text,
 	PRIMARY KEY (tab, col)
 );
 COMMENT ON TABLE rapport.personal_data IS 'The class of every column, and what erasing a person does to it. Built in.';
+COMMENT ON COLUMN rapport.personal_data.withheld IS 'Why an export leaves the column out; credentials are left out anyway.';
+
+CREATE TABLE rapport.subject (
+	tab regclass NOT NULL,
+	col name NOT NULL,
+	own boolean NOT NULL,
+	ord integer NOT NULL DEFAULT 100,
+	find text,
+	on_erase text CHECK (on_erase IN ('delete', 'clear', 'keep')),
+	reason text,
+	PRIMARY KEY (tab, col),
+	CHECK (own = (on_erase IS NULL))
+);
+COMMENT ON TABLE rapport.subject IS
+'Every column that names a person, and how rows are found by it: what erasing and exporting go by. The distribution column of a table of group U needs no row here. Built in.';
+COMMENT ON COLUMN rapport.subject.own IS
+'Whether the rows are the person''s own, exported and erased as personal_data says, or somebody else''s that name the person.';
+COMMENT ON COLUMN rapport.subject.ord IS
+'Rows that are found through another table go before that table''s own, which are at 500 in group U.';
+COMMENT ON COLUMN rapport.subject.find IS 'Condition on a row t for the people $1 (bigint[]); NULL: t.col = ANY ($1).';
+COMMENT ON COLUMN rapport.subject.on_erase IS 'What erasing does to somebody else''s row: delete it, clear this column, or keep it for a reason.';
 
 CREATE TABLE rapport.distribution (
 	tab regclass PRIMARY KEY,

@@ -132,9 +132,25 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase) VALUES
 	('rapport.pair', 'lo_action', 'behaviour', 'delete'),
 	('rapport.pair', 'hi_action', 'behaviour', 'delete');
 
+INSERT INTO rapport.subject (tab, col, own, ord, find, on_erase, reason) VALUES
+	-- After the profile, whose lock candidate_refresh() takes.
+	('rapport.candidate', 'person_id', true, 600, NULL, NULL, NULL),
+	('rapport.pair', 'lo', true, 100, NULL, NULL, NULL),
+	-- Whoever has liked stands in swipe with the one and in like_received with the other.
+	('rapport.pair', 'hi', true, 100,
+	 '(t.lo, t.hi, t.mode) IN (SELECT w.other_id, w.person_id, w.mode FROM rapport.swipe AS w WHERE w.person_id = ANY ($1)
+							   UNION SELECT l.other_id, l.person_id, l.mode FROM rapport.like_received AS l WHERE l.person_id = ANY ($1))',
+	 NULL, NULL),
+	('rapport.swipe', 'other_id', false, 200,
+	 '(t.person_id, t.mode, t.other_id) IN (SELECT l.other_id, l.mode, l.person_id FROM rapport.like_received AS l WHERE l.person_id = ANY ($1))',
+	 'delete', 'likes; a pass is not found by whom it was about, and then holds the id of nobody'),
+	('rapport.like_received', 'other_id', false, 200,
+	 '(t.person_id, t.mode, t.other_id) IN (SELECT w.other_id, w.mode, w.person_id FROM rapport.swipe AS w WHERE w.person_id = ANY ($1))',
+	 'delete', NULL);
+
 INSERT INTO rapport.hook_event (event, ids, description) VALUES
 	('matched', 'lower person id, higher person id, mode', 'Two people have liked each other.'),
-	('unmatched', 'lower person id, higher person id, mode', 'One of two people has ended their match.');
+	('unmatched', 'lower person id, higher person id, mode', 'A match has ended: one of the two ended it, or is erased.');
 
 -- Page cursors
 
@@ -431,38 +447,21 @@ GRANT EXECUTE ON FUNCTION rapport.after_restore() TO rapport_service;
 CREATE OR REPLACE FUNCTION rapport.match_erase(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
+DECLARE
+	ended rapport.pair;
 BEGIN
-	DELETE FROM rapport.candidate AS c WHERE c.person_id = ANY (ids);
-	DELETE FROM rapport.pair AS p
-	USING (SELECT w.person_id, w.other_id, w.mode
-		   FROM rapport.swipe AS w
-		   WHERE w.person_id = ANY (ids)
-		   UNION
-		   SELECT l.person_id, l.other_id, l.mode
-		   FROM rapport.like_received AS l
-		   WHERE l.person_id = ANY (ids)) AS x
-	WHERE p.lo = least(x.person_id, x.other_id)
-	AND p.hi = greatest(x.person_id, x.other_id)
-	AND p.mode = x.mode;
-	DELETE FROM rapport.like_received AS l
-	USING rapport.swipe AS w
-	WHERE w.person_id = ANY (ids)
-	AND w.action = 'like'
-	AND l.person_id = w.other_id
-	AND l.mode = w.mode
-	AND l.other_id = w.person_id;
-	DELETE FROM rapport.swipe AS w
-	USING rapport.like_received AS l
-	WHERE l.person_id = ANY (ids)
-	AND w.person_id = l.other_id
-	AND w.mode = l.mode
-	AND w.other_id = l.person_id;
-	DELETE FROM rapport.swipe AS w WHERE w.person_id = ANY (ids);
-	DELETE FROM rapport.like_received AS l WHERE l.person_id = ANY (ids);
+	FOR ended IN
+		SELECT p.* FROM rapport.pair AS p WHERE p.lo = ANY (ids) AND p.matched_at IS NOT NULL
+		UNION
+		SELECT p.* FROM rapport.pair AS p WHERE p.hi = ANY (ids) AND p.matched_at IS NOT NULL
+		ORDER BY lo, hi, mode
+	LOOP
+		PERFORM rapport.run_hooks('unmatched', ARRAY[ended.lo, ended.hi, ended.mode]);
+	END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION rapport.match_erase(bigint[]) IS
-'Deletes what matching holds about these people, on both sides of every like and match; the hook of person_erased.';
+'Hook of "person_erased": their matches end. The rows go as rapport.subject says.';
 
 INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
 	('person_changed', 100, 'rapport.candidate_refresh(bigint[])', true),

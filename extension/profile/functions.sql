@@ -39,8 +39,10 @@ SELECT a.attrelid, a.attname, 'none', 'keep', 'progress of an import'
 FROM pg_catalog.pg_attribute AS a
 WHERE a.attrelid = 'rapport.import_run'::regclass
 AND a.attnum > 0
-AND NOT a.attisdropped;
+AND NOT a.attisdropped
+AND a.attname <> 'done_to';
 INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
+	('rapport.import_run', 'done_to', 'identity', 'keep', 'where a running import is; cleared at its end'),
 	('rapport.import_reject', 'source', 'none', 'keep', 'name of a table'),
 	('rapport.import_reject', 'reject', 'none', 'keep', 'a count'),
 	('rapport.import_reject', 'external_id', 'identity', 'delete', NULL),
@@ -73,6 +75,12 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.preference', 'age_max', 'demographic', 'delete', NULL),
 	('rapport.preference', 'max_distance_km', 'location', 'delete', NULL),
 	('rapport.preference', 'updated_at', 'technical', 'delete', NULL);
+
+INSERT INTO rapport.subject (tab, col, own, find) VALUES
+	('rapport.import_run', 'done_to', true,
+	 't.done_to IN (SELECT e.external_id FROM rapport.external_identity AS e WHERE e.person_id = ANY ($1))'),
+	('rapport.import_reject', 'external_id', true,
+	 't.external_id IN (SELECT e.external_id FROM rapport.external_identity AS e WHERE e.person_id = ANY ($1))');
 
 -- An update keeps the rows that preferences point at.
 INSERT INTO rapport.mode (mode, code, builtin) VALUES
@@ -758,7 +766,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport
 AS $$
 BEGIN
 	UPDATE rapport.import_run AS r
-	SET finished_at = rapport.now()
+	SET finished_at = rapport.now(),
+		done_to = NULL
 	WHERE r.source = import_end.source
 	RETURNING r.added, r.updated, r.rejected INTO added, updated, rejected;
 END;
@@ -786,6 +795,13 @@ BEGIN
 		PERFORM rapport.fail('conflict', 'Another import of this source is under way.');
 	END IF;
 
+	-- Who is known is not erased before the commit; whoever was meanwhile is new below.
+	PERFORM FROM rapport.person AS p
+	WHERE p.person_id IN (SELECT e.person_id
+						  FROM unnest(import_batch.documents) AS d
+						  JOIN rapport.external_identity AS e ON e.external_id = d ->> 'external_id')
+	ORDER BY p.person_id
+	FOR KEY SHARE;
 	WITH row_read AS MATERIALIZED (
 		SELECT g.n, g.document, g.external_id, e.person_id, p.person_id IS NOT NULL AS has_profile,
 			   c.display_name, c.birth_date, c.about, c.traits, c.numbers, c.tags, c.embedding, c.paused,

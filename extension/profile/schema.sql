@@ -153,7 +153,7 @@ CREATE TABLE rapport.import_run (
 	rejected bigint NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE rapport.import_run IS 'The last import of each source, and how far it is.';
-COMMENT ON COLUMN rapport.import_run.done_to IS 'The external_id up to which the source is done; an interrupted import goes on after it.';
+COMMENT ON COLUMN rapport.import_run.done_to IS 'The external_id up to which the source is done; an interrupted import goes on after it. NULL once finished.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.import_run', '');
 
 CREATE TABLE rapport.import_reject (

@@ -83,14 +83,15 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT CASE WHEN p.proretset THEN 'items'
 				WHEN p.prorettype = 'void'::regtype THEN 'nothing'
-				WHEN EXISTS (SELECT FROM rapport.route_columns(p.oid)) THEN 'object'
+				WHEN EXISTS (SELECT FROM rapport.route_columns(p.oid) AS c WHERE c.name <> 'refusal') THEN 'object'
+				WHEN EXISTS (SELECT FROM rapport.route_columns(p.oid)) THEN 'nothing'
 				ELSE 'value'
 		   END
 	FROM pg_proc AS p
 	WHERE p.oid = route_shape.call;
 END;
 COMMENT ON FUNCTION rapport.route_shape(oid) IS
-'How the result is sent: nothing (204), object (OUT arguments), items (a set; paged where it has a column cursor), value (JSON as it is).';
+'How the result is sent: nothing (204; it may refuse), object (OUT arguments), items (a set; paged where it has a column cursor), value (JSON as it is).';
 
 CREATE OR REPLACE FUNCTION rapport.route_statement(method text, path text, call oid) RETURNS text
 LANGUAGE plpgsql STABLE
@@ -123,7 +124,7 @@ BEGIN
 	WHERE p.oid = call;
 	CASE rapport.route_shape(call)
 	WHEN 'nothing' THEN
-		RETURN pg_catalog.format('SELECT NULL::text AS body, NULL::text AS refusal FROM %s', source);
+		RETURN pg_catalog.format('SELECT NULL::text AS body, %s AS refusal FROM %s', CASE WHEN refuses THEN 'r' ELSE 'NULL::text' END, source);
 	WHEN 'value' THEN
 		RETURN pg_catalog.format('SELECT pg_catalog.to_json(r)::text AS body, NULL::text AS refusal FROM %s', source);
 	WHEN 'object' THEN

@@ -35,3 +35,8 @@ INSERT INTO rapport.route (method, path, call, role, lane, success, tag, builtin
 	('GET', '/v1/conversations/{conversation_id}/messages', 'rapport.messages', 'user', 'read', 200, 'chat', true),
 	('POST', '/v1/conversations/{conversation_id}/messages', 'rapport.send_message', 'user', 'write', 201, 'chat', true),
 	('PUT', '/v1/conversations/{conversation_id}/read', 'rapport.mark_read', 'user', 'write', 200, 'chat', true);
+
+INSERT INTO rapport.route (method, path, call, role, lane, timeout_ms, success, tag, builtin) VALUES
+	-- Not DELETE: a body, here the password, has no meaning there.
+	('POST', '/v1/account/erase', 'rapport.delete_my_account', 'user', 'heavy', 60000, 200, 'account', true),
+	('GET', '/v1/account/export', 'rapport.export_my_data', 'user', 'heavy', 60000, 200, 'account', true);

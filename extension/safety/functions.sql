@@ -8,12 +8,18 @@ INSERT INTO rapport.distribution (tab, grp, col) VALUES
 	('rapport.block', 'U', 'person_id'),
 	('rapport.blocked_by', 'U', 'person_id');
 
-INSERT INTO rapport.personal_data (tab, col, class, on_erase) VALUES
-	('rapport.block', 'person_id', 'technical', 'delete'),
-	('rapport.block', 'other_id', 'behaviour', 'delete'),
-	('rapport.block', 'at', 'behaviour', 'delete'),
-	('rapport.blocked_by', 'person_id', 'technical', 'delete'),
-	('rapport.blocked_by', 'other_id', 'behaviour', 'delete');
+INSERT INTO rapport.personal_data (tab, col, class, on_erase, withheld) VALUES
+	('rapport.block', 'person_id', 'technical', 'delete', NULL),
+	('rapport.block', 'other_id', 'behaviour', 'delete', NULL),
+	('rapport.block', 'at', 'behaviour', 'delete', NULL),
+	('rapport.blocked_by', 'person_id', 'technical', 'delete', 'nobody is told who blocks them'),
+	('rapport.blocked_by', 'other_id', 'behaviour', 'delete', 'nobody is told who blocks them');
+
+INSERT INTO rapport.subject (tab, col, own, find, on_erase) VALUES
+	('rapport.block', 'other_id', false,
+	 '(t.person_id, t.other_id) IN (SELECT b.other_id, b.person_id FROM rapport.blocked_by AS b WHERE b.person_id = ANY ($1))', 'delete'),
+	('rapport.blocked_by', 'other_id', false,
+	 '(t.person_id, t.other_id) IN (SELECT b.other_id, b.person_id FROM rapport.block AS b WHERE b.person_id = ANY ($1))', 'delete');
 
 INSERT INTO rapport.hook_event (event, ids, description) VALUES
 	('person_blocked', 'who blocks, who is blocked', 'One person has blocked another.'),
@@ -38,12 +44,13 @@ BEGIN
 	IF pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
 		PERFORM rapport.fail('internal', 'Likes and blocks need the isolation level read committed.');
 	END IF;
+	PERFORM rapport.hold_person(a), rapport.hold_person(b);
 	PERFORM pg_catalog.pg_advisory_xact_lock(
 		pg_catalog.hashtextextended(pg_catalog.format('rapport pair %s %s', least(a, b), greatest(a, b)), 0));
 END;
 $$;
 COMMENT ON FUNCTION rapport.lock_two_people(bigint, bigint) IS
-'Until the end of the transaction nobody else decides about these two: blocks take it, and so can likes. Errors: internal above read committed.';
+'Until the end of the transaction nobody else decides about these two, and neither is erased: blocks take it, and so can likes. Errors: not_found, internal above read committed.';
 
 CREATE OR REPLACE FUNCTION rapport.block(person_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
@@ -54,7 +61,7 @@ BEGIN
 	IF block.person_id = me THEN
 		PERFORM rapport.fail('self_target', 'Nobody can block themselves.');
 	END IF;
-	IF NOT EXISTS (SELECT FROM rapport.person AS p WHERE p.person_id = block.person_id) THEN
+	IF block.person_id IS NULL THEN
 		PERFORM rapport.fail('not_found');
 	END IF;
 	PERFORM rapport.lock_two_people(me, block.person_id);
@@ -79,6 +86,9 @@ AS $$
 DECLARE
 	me bigint := rapport.acting_person();
 BEGIN
+	IF NOT EXISTS (SELECT FROM rapport.block AS b WHERE b.person_id = me AND b.other_id = unblock.person_id) THEN
+		RETURN;
+	END IF;
 	PERFORM rapport.lock_two_people(me, unblock.person_id);
 	DELETE FROM rapport.block AS b WHERE b.person_id = me AND b.other_id = unblock.person_id;
 	IF FOUND THEN

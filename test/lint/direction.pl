@@ -31,7 +31,17 @@ sub wrong
 			extra_warnings => false, performance_warnings => false) AS c
 		WHERE p.pronamespace = 'rapport'::regnamespace
 		AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
-		AND c.level = 'error'" 2>&1`;
+		AND c.level = 'error'" -c "
+		SET client_min_messages = warning" -c "
+		DO 'DECLARE s record; BEGIN
+			FOR s IN SELECT * FROM rapport.subjects() LOOP
+				BEGIN
+					EXECUTE format(''SELECT FROM %s AS t WHERE %s'', s.tab, s.find) USING array[]::bigint[];
+				EXCEPTION WHEN OTHERS THEN
+					RAISE WARNING ''%: %'', s.tab, SQLERRM;
+				END;
+			END LOOP;
+		END'" 2>&1`;
 	system("dropdb --if-exists $database; rm $folder/rapport--$name.sql");
 	return $result;
 }
@@ -55,6 +65,9 @@ like(wrong('planted', "$core\nCREATE FUNCTION rapport.planted() RETURNS bigint B
 	qr/relation "rapport.person" does not exist/, 'caught when planted: in SQL');
 like(wrong('planted', "$core\nCREATE FUNCTION rapport.planted() RETURNS void LANGUAGE plpgsql AS \$\$ BEGIN PERFORM person_id FROM rapport.person; END \$\$;\n"),
 	qr/relation "rapport.person" does not exist/, 'caught when planted: in plpgsql');
+
+like(wrong('planted', "$core\nINSERT INTO rapport.subject (tab, col, own, find) VALUES ('rapport.setting', 'value', true, 't.value IN (SELECT email FROM rapport.email)');\n"),
+	qr/relation "rapport.email" does not exist/, 'caught when planted: in the condition of a subject');
 
 open my $out, '>', "extension/rapport--$version.sql" or die $!;
 print $out $whole;
