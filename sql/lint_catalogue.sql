@@ -357,7 +357,7 @@ SELECT lint.caught('CREATE FUNCTION rapport.planted(n integer DEFAULT 20) RETURN
 				   || 'GRANT EXECUTE ON FUNCTION rapport.planted(integer) TO rapport_user; INSERT INTO rapport.route VALUES ($c$GET$c$, $c$/v1/planted$c$, $c$rapport.planted$c$, $c$user$c$, $c$read$c$, 1, 200, $c$x$c$)');
 SELECT lint.caught(replace('CREATE FUNCTION rapport.planted() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp AS $f$BEGIN END$f$;' || :'function'
 				   || 'GRANT EXECUTE ON FUNCTION rapport.planted() TO rapport_user', 'planted', 'planted_for'));
-SELECT lint.caught('ALTER TABLE rapport.message ADD extra text; INSERT INTO rapport.personal_data VALUES ($c$rapport.message$c$, $c$extra$c$, $c$content$c$, $c$delete$c$)');
+SELECT lint.caught('ALTER TABLE rapport.message ADD extra text; INSERT INTO rapport.personal_data VALUES ($c$rapport.message$c$, $c$extra$c$, $c$none$c$, $c$keep$c$, $c$x$c$)');
 -- a function above anon that forgets to ask who is calling
 BEGIN;
 CREATE FUNCTION rapport.planted() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp AS $$ BEGIN END $$;

@@ -114,6 +114,11 @@ SELECT refusal FROM rapport.delete_my_account('wrong');
 SELECT rapport.act_as(NULL) \g /dev/null
 SELECT count(*) FROM rapport.person WHERE person_id IN (:a, :d);
 
+-- Nor under a snapshot that may hide something.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT rapport.erase_person_for(:a);
+ROLLBACK;
+
 -- With it, in the session of a token.
 BEGIN;
 SELECT rapport.request_begin(:'access_token', false, NULL) = :a AS is_a;

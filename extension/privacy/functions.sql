@@ -62,6 +62,10 @@ AS $$
 DECLARE
 	statement text;
 BEGIN
+	-- An older snapshot hides what is to be erased.
+	IF pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		PERFORM rapport.fail('internal', 'Erasing people needs the isolation level read committed.');
+	END IF;
 	-- Whoever writes as them or about them has committed now, or will find them gone.
 	PERFORM rapport.hold_person(x.id, true) FROM (SELECT i.id FROM unnest(ids) AS i (id) ORDER BY i.id) AS x;
 	PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(rapport.mac('sign_in', x.email), 0))
@@ -76,7 +80,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.erase_people(bigint[]) IS
-'Erases people: runs the hooks of person_erased, then does to every row that is theirs or names them what rapport.personal_data and rapport.subject say. Their sessions end with the commit. Errors: not_found.';
+'Erases people: runs the hooks of person_erased, then does to every row that is theirs or names them what rapport.personal_data and rapport.subject say. Their sessions end with the commit. Errors: not_found, internal above read committed.';
 
 CREATE OR REPLACE FUNCTION rapport.delete_my_account(password text, OUT refusal text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
