@@ -196,6 +196,15 @@ BEGIN
 	IF NOT pg_catalog.has_function_privilege('rapport_' || add_route.role, add_route.call, 'EXECUTE') THEN
 		PERFORM rapport.fail('forbidden', pg_catalog.format('%s is not granted to rapport_%s.', add_route.call, add_route.role));
 	END IF;
+	-- The front prepares statements before it takes on the caller's role.
+	SELECT pg_catalog.string_agg(r, ', ') INTO missing
+	FROM pg_catalog.unnest(ARRAY['rapport_api', 'rapport_' || add_route.role]) AS r,
+		 pg_catalog.pg_proc AS p
+	WHERE p.oid = add_route.call
+	AND NOT pg_catalog.has_schema_privilege(r, p.pronamespace, 'USAGE');
+	IF missing IS NOT NULL THEN
+		PERFORM rapport.fail('forbidden', pg_catalog.format('The schema of %s may not be used by %s.', add_route.call, missing));
+	END IF;
 	INSERT INTO rapport.route (method, path, call, role, lane, timeout_ms, success, tag)
 	SELECT add_route.method, add_route.path, pg_catalog.format('%I.%I', n.nspname, p.proname), add_route.role,
 		   coalesce(add_route.lane, CASE add_route.method WHEN 'GET' THEN 'read' ELSE 'write' END),
@@ -206,7 +215,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.add_route(text, text, regproc, text, text, integer, integer, text) IS
-'Adds an app''s own route: a function outside this extension, the only one of its name there, granted to rapport_<role>. For superusers. Errors: invalid_value when the path names no argument, forbidden when the grant is missing.';
+'Adds an app''s own route: a function outside this extension, the only one of its name there, granted to rapport_<role>, in a schema that rapport_<role> and rapport_api may use. For superusers. Errors: invalid_value when the path names no argument, forbidden when a grant is missing.';
 
 -- OpenAPI
 
