@@ -256,6 +256,11 @@ BEGIN
 				   AND p.prokind = 'f') THEN
 		PERFORM rapport.fail('wrong_type', 'A hook is a function of one bigint[] that returns void.');
 	END IF;
+	IF EXISTS (SELECT FROM pg_catalog.pg_proc AS p
+			   WHERE p.oid = add_hook.call
+			   AND NOT pg_catalog.has_schema_privilege('rapport_owner', p.pronamespace, 'USAGE')) THEN
+		PERFORM rapport.fail('forbidden', pg_catalog.format('The schema of %s may not be used by rapport_owner.', add_hook.call));
+	END IF;
 	INSERT INTO rapport.hook (event, ord, call)
 	SELECT add_hook.event, add_hook.ord, pg_catalog.format('%I.%I(bigint[])', n.nspname, p.proname)
 	FROM pg_catalog.pg_proc AS p
@@ -265,7 +270,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.add_hook(text, regprocedure, integer) IS
-'Registers an app''s own function fn(bigint[]) RETURNS void for an event of rapport.hook_event. It runs as the owner of the extension''s objects, so only a superuser may register one. Errors: invalid_value, wrong_type.';
+'Registers an app''s own function fn(bigint[]) RETURNS void for an event of rapport.hook_event. It runs as rapport_owner, who must be allowed to use its schema; so only a superuser may register one, and whoever owns the function can replace it later: let it belong to a superuser. Errors: invalid_value, wrong_type, forbidden.';
 
 -- Idempotency
 

@@ -163,7 +163,8 @@ BEGIN
 					  a.n + 1, a.n + 2, s.statement)
 		   END
 	FROM rapport.route AS r
-	JOIN pg_proc AS p ON p.oid = to_regproc(r.call)
+	JOIN pg_namespace AS n ON n.nspname = (parse_ident(r.call))[1]
+	JOIN pg_proc AS p ON p.pronamespace = n.oid AND p.proname = (parse_ident(r.call))[2]
 	CROSS JOIN LATERAL (
 		SELECT count(*)::integer AS n,
 			   coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'in', x.place, 'type', x.type, 'required', x.required)
@@ -288,7 +289,8 @@ BEGIN ATOMIC
 				'content', jsonb_build_object('application/json', jsonb_build_object('schema', a.body)))) END
 		|| CASE WHEN r.role = 'anon' THEN '{"security": []}'::jsonb ELSE '{}' END
 	FROM rapport.route AS r
-	JOIN pg_proc AS p ON p.oid = to_regproc(r.call)
+	JOIN pg_namespace AS n ON n.nspname = (parse_ident(r.call))[1]
+	JOIN pg_proc AS p ON p.pronamespace = n.oid AND p.proname = (parse_ident(r.call))[2]
 	CROSS JOIN LATERAL (SELECT coalesce(obj_description(p.oid, 'pg_proc'), '') AS text) AS d
 	CROSS JOIN LATERAL (
 		SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'in', x.place, 'required', x.place = 'path' OR x.required,
