@@ -8,7 +8,7 @@ use File::Path qw(remove_tree);
 use File::Temp qw(tempdir);
 use Time::HiRes qw(sleep time);
 
-my $bin = '/usr/lib/postgresql/' . ($ENV{PG_VERSION} || 15) . '/bin';
+my $bin = "/usr/lib/postgresql/$ENV{PG_VERSION}/bin";
 
 # new(conf => "lines of postgresql.conf"): made and started.
 sub new

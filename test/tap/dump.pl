@@ -6,7 +6,7 @@ use warnings;
 use File::Temp qw(tempdir);
 use Test::More;
 
-my $bin = '/usr/lib/postgresql/' . ($ENV{PG_VERSION} || 15) . '/bin';
+my $bin = "/usr/lib/postgresql/$ENV{PG_VERSION}/bin";
 my $dir = tempdir(CLEANUP => 1);
 my $source = 'dump_source';
 my $clock = '2026-03-01 12:00:00+00';
@@ -61,10 +61,9 @@ sub make_cluster
 	my ($good, $text) = run("$bin/initdb", '-D', $data, '-U', 'postgres', '-E', 'UTF8', '--locale=C.UTF-8',
 		'--auth-local=trust', '--auth-host=reject', '--no-instructions', '--no-sync');
 	die $text if !$good;
-	my $stage = psql('postgres', 'SHOW extension_destdir');
 	open my $conf, '>>', "$data/postgresql.conf" or die $!;
 	print $conf "listen_addresses = ''\nunix_socket_directories = '$dir/$name'\nfsync = off\ntimezone = 'UTC'\n",
-		"extension_destdir = '$stage'\nshared_buffers = 32MB\n";
+		"include '$ENV{PGHOST}/stage.conf'\nshared_buffers = 32MB\n";
 	close $conf;
 	$server{$name} = $data;
 	return $data;

@@ -6,7 +6,7 @@ use File::Temp qw(tempdir);
 use RapportCluster;
 use Test::More;
 
-my $bin = '/usr/lib/postgresql/' . ($ENV{PG_VERSION} || 15) . '/bin';
+my $bin = "/usr/lib/postgresql/$ENV{PG_VERSION}/bin";
 my $cluster = RapportCluster->new;
 my $people = 8000;
 
