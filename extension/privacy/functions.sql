@@ -122,6 +122,25 @@ COMMENT ON FUNCTION rapport.erase_person_for(bigint) IS
 'Erases a person as delete_my_account() does, without asking for a password. For back ends. Errors: missing_field, not_found.';
 GRANT EXECUTE ON FUNCTION rapport.erase_person_for(bigint) TO rapport_service;
 
+CREATE OR REPLACE FUNCTION rapport.scrub_table(tab regclass) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'privacy_scrub_table';
+COMMENT ON FUNCTION rapport.scrub_table(regclass) IS
+'scrub() for one table with its B-tree and GiST indexes and what it stores out of line.';
+
+CREATE OR REPLACE FUNCTION rapport.scrub(tab regclass DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	RETURN (SELECT coalesce(sum(rapport.scrub_table(s.tab)), 0)
+			FROM (SELECT DISTINCT x.tab FROM rapport.subjects() AS x ORDER BY x.tab) AS s
+			WHERE scrub.tab IS NULL OR s.tab = scrub.tab);
+END;
+$$;
+COMMENT ON FUNCTION rapport.scrub(regclass) IS
+'Overwrites the bytes of erased rows that VACUUM leaves in the free space of the pages of a table about people, or of all of them (NULL); the pages cleared. VACUUM first. Reads and writes go on meanwhile; every page cleared is written to the log in full. For a maintenance job.';
+GRANT EXECUTE ON FUNCTION rapport.scrub(regclass) TO rapport_service;
+
 -- Exporting
 
 CREATE OR REPLACE FUNCTION rapport.export_value(col name, type oid) RETURNS text

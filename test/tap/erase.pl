@@ -1,0 +1,113 @@
+# Of an erased person nothing is left in a dump, nor, after VACUUM and scrub(),
+# in any file of the database; the others keep every byte.
+use strict;
+use warnings;
+use Test::More;
+
+my $database = 'tap_erase';
+my $bin = '/usr/lib/postgresql/' . ($ENV{PG_VERSION} || 15) . '/bin';
+my $marker = 'zqmarkerzq';
+my $other = 'zqotherzq';
+
+sub psql
+{
+	my ($sql, $in) = @_;
+	open(my $out, '-|', "$bin/psql", '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $in // $database, '-c', $sql)
+		or die "cannot run psql: $!";
+	my $rows = do { local $/; <$out> } // '';
+	close($out) or die "failed: $sql";
+	chomp $rows;
+	return $rows;
+}
+
+sub dumped
+{
+	my ($text) = @_;
+	open(my $dump, '-|', "$bin/pg_dump", '-d', $database) or die "pg_dump: $!";
+	my $n = grep { /\Q$text\E/ } <$dump>;
+	close($dump) or die 'pg_dump failed';
+	return $n;
+}
+
+# The relations of the database whose files have the text, after a checkpoint.
+sub filed
+{
+	my ($text) = @_;
+	psql('CHECKPOINT');
+	my $folder = psql(q{SELECT current_setting('data_directory') || '/base/' || oid FROM pg_database WHERE datname = current_database()});
+	my @found = split ' ', qx{grep -lar -- '$text' $folder};
+	return join ' ', sort map { my ($node) = m{/(\d+)[^/]*$}; psql("SELECT coalesce(pg_filenode_relation(0, $node)::text, '$_')") } @found;
+}
+
+psql("CREATE DATABASE $database", 'postgres');
+psql('SET client_min_messages = error; CREATE EXTENSION rapport CASCADE');
+psql(q{SELECT rapport.set_setting('password_memory', '1'), rapport.set_setting('password_ops', '1')});
+psql(qq{
+CREATE PROCEDURE fill(word text, n integer, OUT ids bigint[]) LANGUAGE plpgsql AS \$\$
+DECLARE
+	id bigint;
+	peer bigint;
+	talk bigint;
+BEGIN
+	ids := '{}';
+	FOR i IN 1 .. n LOOP
+		id := rapport.new_person(format('%s-external-%s', word, i));
+		ids := ids || id;
+		PERFORM rapport.set_credential_for(id, format('%s-%s\@example.org', word, i), 'correct horse');
+		PERFORM rapport.sign_in(format('%s-%s\@example.org', word, i), 'correct horse', word || '-agent');
+		PERFORM rapport.act_as(id, true), rapport.set_place(52.5, 13.4), rapport.set_preference('date', '{"enabled": true}'),
+			rapport.update_profile(jsonb_build_object('display_name', word || '-name', 'birth_date', '1990-01-01',
+				'about', word || '-about', 'tags', ARRAY[word || '-tag']));
+		PERFORM rapport.remember(word || '-key', 'PUT /v1/x', json_build_object('x', word || '-answer')::text);
+		PERFORM rapport.act_as(NULL, true);
+		FOR peer IN SELECT x.person_id FROM rapport.external_identity AS x WHERE x.external_id ~ '-external-[12]\$' AND x.person_id <> id LOOP
+			PERFORM rapport.act_as(peer, true), rapport."like"(id);
+			PERFORM rapport.act_as(id, true);
+			talk := (SELECT l.conversation_id FROM rapport."like"(peer) AS l);
+			PERFORM rapport.send_message(talk, word || '-client-' || k, word || '-body-' || repeat('x', k)) FROM generate_series(1, 20) AS k;
+		END LOOP;
+		PERFORM rapport.act_as(NULL, true);
+	END LOOP;
+	UPDATE rapport.message SET attrs = jsonb_build_object('x', word || '-attrs') WHERE sender_id = ANY (ids);
+END
+\$\$});
+psql("CALL fill('$other', 30, NULL)");
+my ($ids) = psql("CALL fill('$marker', 30, NULL)") =~ /\{(.*)\}/;
+psql("CREATE TABLE source AS SELECT '$marker-external-1' AS id, '$marker' AS born");
+psql(q{CALL rapport.import_people('source', '{"external_id": "id", "birth_date": "born"}')});
+psql('DROP TABLE source');
+# Statistics, and rows that moved, are copies too.
+psql(q{UPDATE rapport.profile SET about = about || '!'});
+psql('VACUUM ANALYZE');
+
+cmp_ok(dumped($marker), '>', 100, 'the dump has them');
+like(filed($marker), qr/rapport\.profile .*rapport\.session/, 'and so have the files');
+my $first = (split ',', $ids)[0];
+my $export = psql("BEGIN; SELECT rapport.act_as($first, true); SELECT rapport.export_my_data(); COMMIT");
+is(scalar(grep { $export !~ /$marker-$_/ } qw(name about tag external agent key answer client body attrs 1@example.org)), 0,
+	'the export has every text');
+
+my $theirs = "SELECT md5(string_agg(m::text, ',' ORDER BY conversation_id, seq)) FROM rapport.message AS m WHERE sender_id <> ALL ('{$ids}')";
+my ($said, $others) = (psql($theirs), dumped($other));
+psql("SELECT rapport.erase_person_for(p) FROM unnest('{$ids}'::bigint[]) AS p");
+is(dumped($marker), 0, 'once erased, no line of a dump has them');
+is(psql($theirs), $said, 'the others keep what they said');
+is(psql(q{SELECT count(*) FROM rapport.conversation AS c WHERE last_seq <> (SELECT count(*) FROM rapport.message AS m WHERE m.conversation_id = c.conversation_id)}),
+	0, 'without gaps');
+
+psql('VACUUM ANALYZE');
+my $left = filed($marker);
+note("after VACUUM: $left");
+cmp_ok(psql('SELECT rapport.scrub()'), '>', 0, 'scrub() finds something to clear after VACUUM');
+is(filed($marker), '', 'after VACUUM and scrub() no file of the database has them');
+is(psql('SELECT rapport.scrub()'), 0, 'a second time there is nothing to do');
+like(filed($other), qr/rapport\.profile/, 'the others are in the files');
+psql('CREATE EXTENSION amcheck');
+is(psql(q{SELECT count(*) FROM pg_class AS c, verify_heapam(c.oid) WHERE c.relnamespace = 'rapport'::regnamespace AND c.relkind = 'r'}), 0,
+	'no table is damaged');
+psql(q{SELECT bt_index_check(c.oid, true) FROM pg_class AS c JOIN pg_am AS a ON a.oid = c.relam AND a.amname = 'btree' WHERE c.relnamespace = 'rapport'::regnamespace});
+pass('nor is any index');
+is(psql(q{SELECT problems FROM rapport.match_index_check('rapport.candidate_key')}), 0, 'nor the index of match keys');
+
+psql("DROP DATABASE $database", 'postgres');
+done_testing();
