@@ -410,7 +410,8 @@ $$;
 COMMENT ON FUNCTION rapport.candidate_refresh(bigint[]) IS
 'Brings the candidate rows of these people in line with their profiles and preferences; the hook of person_changed. Any number of people in one pass.';
 
-CREATE OR REPLACE FUNCTION rapport.after_restore(OUT people bigint, OUT rebuilt bigint, OUT candidates bigint, OUT index_bytes bigint)
+CREATE OR REPLACE FUNCTION rapport.after_restore(OUT people bigint, OUT rebuilt bigint, OUT candidates bigint, OUT index_bytes bigint,
+												 OUT problems bigint, OUT first_problem text)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -436,12 +437,14 @@ BEGIN
 		END IF;
 	END LOOP;
 	REINDEX TABLE rapport.candidate;
-	SELECT count(*) INTO candidates FROM rapport.candidate;
+	SELECT c.rows, c.problems, c.first_problem
+	INTO candidates, after_restore.problems, after_restore.first_problem
+	FROM rapport.match_index_check('rapport.candidate_key') AS c;
 	index_bytes := pg_relation_size('rapport.candidate_key');
 END;
 $$;
 COMMENT ON FUNCTION rapport.after_restore() IS
-'After a restore or an upgrade of the server: compares the candidate keys of all people with what this version makes of their profiles and preferences, rebuilds those that differ, and builds the indexes of candidate anew, sorted. Tells how many people it looked at, for how many it rebuilt something, how many candidates there are, and the bytes of their match index. Nobody can be discovered while it reindexes. For operators.';
+'After a restore or an upgrade of the server: compares the candidate keys of all people with what this version makes of their profiles and preferences, rebuilds those that differ, builds the indexes of candidate anew, sorted, and checks the match index. Tells how many people it looked at, for how many it rebuilt something, how many candidates there are, the bytes of their match index, and what match_index_check() found. Nobody can be discovered while it reindexes. For operators.';
 GRANT EXECUTE ON FUNCTION rapport.after_restore() TO rapport_service;
 
 CREATE OR REPLACE FUNCTION rapport.match_erase(ids bigint[]) RETURNS void
