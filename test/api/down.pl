@@ -166,7 +166,9 @@ subtest 'a route that cannot be prepared harms no other' => sub {
 CREATE SCHEMA shut;
 CREATE FUNCTION shut.hello() RETURNS jsonb LANGUAGE sql STABLE AS $$ SELECT '{}'::jsonb $$;
 GRANT EXECUTE ON FUNCTION shut.hello() TO rapport_anon;
+GRANT USAGE ON SCHEMA shut TO rapport_api, rapport_anon;
 SELECT rapport.add_route('GET', '/v1/shut', 'shut.hello', 'anon');
+REVOKE USAGE ON SCHEMA shut FROM rapport_api;
 SQL
 	my $front = start_front(RAPPORT_READ_CONNECTIONS => 1);
 	wait_until(10, sub { ready($front) }) or die;
