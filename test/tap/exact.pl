@@ -1,0 +1,336 @@
+# Discovery is exact: populations of every kind, through inserts, updates,
+# deletes and VACUUM, with the clock moved and nothing written, on every path of
+# instructions. discover() and the bare ordered scan give what brute force gives;
+# and brute force with something shifted a little gives something else.
+use strict;
+use warnings;
+use IPC::Run qw(run);
+use Test::More;
+use Time::HiRes qw(time);
+
+my $database = 'tap_exact';
+my $long = $ENV{RAPPORT_LONG};
+my $seconds = 10;
+my $bin = '/usr/lib/postgresql/' . ($ENV{PG_VERSION} || 15) . '/bin';
+
+# What a script prints in psql, unaligned; dies when a statement fails.
+sub psql
+{
+	my ($script, $in) = @_;
+	my ($out, $errors) = ('', '');
+	run([ "$bin/psql", '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $in // $database ], '<', \$script, '>', \$out, '2>', \$errors)
+		or die "psql: $errors";
+	chomp $out;
+	return $out;
+}
+
+psql("DROP DATABASE IF EXISTS $database", 'postgres');
+psql("CREATE DATABASE $database", 'postgres');
+psql('SET client_min_messages = error; CREATE EXTENSION rapport CASCADE');
+
+# Every setting that is not refused on this machine.
+my @paths = grep { psql(<<"SQL") } qw(avx2 sse2 scalar);
+DO \$\$ BEGIN PERFORM set_config('rapport.simd', '$_', false); EXCEPTION WHEN invalid_parameter_value THEN RETURN; END \$\$;
+SELECT 1 WHERE current_setting('rapport.simd') = '$_'
+SQL
+ok((grep { $_ eq 'scalar' } @paths), "paths of this machine: @paths");
+
+my $oracle = do { local (@ARGV, $/) = 'test/lib/match_oracle.sql'; <> };
+my $functions = $oracle . <<'SQL';
+CREATE TEMP TABLE result (phase text, check_of text, asked bigint, answers bigint, differences bigint);
+
+-- The bare scan, in its order, and everybody sorted; whether the first was an ordered index scan.
+CREATE FUNCTION pg_temp.scan_differs(q rapport.match_query, path text, k integer) RETURNS boolean LANGUAGE plpgsql
+SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+	statement text := 'SELECT array_agg(t.cost) AS costs, array_agg(t.person_id ORDER BY t.cost, t.person_id) AS ids FROM ('
+		'SELECT c.person_id, c.key OPERATOR(rapport.<->) $1 AS cost FROM rapport.candidate AS c WHERE c.key OPERATOR(rapport.@@) $1'
+		' ORDER BY c.key OPERATOR(rapport.<->) $1 FETCH FIRST $2 ROWS WITH TIES) AS t';
+	plan json;
+	by_index record;
+	by_all record;
+BEGIN
+	PERFORM set_config('rapport.simd', path, true), set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'on', true);
+	EXECUTE 'EXPLAIN (FORMAT json) ' || statement INTO plan USING q, k;
+	EXECUTE statement INTO by_index USING q, k;
+	PERFORM set_config('rapport.simd', 'scalar', true), set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 'off', true);
+	EXECUTE statement INTO by_all USING q, k;
+	PERFORM set_config('rapport.simd', 'auto', true);
+	RETURN by_index IS DISTINCT FROM by_all OR plan::text NOT LIKE '%"Index Scan"%"Order By"%';
+END $$;
+
+-- Compares everything for some viewers of a population, or only those given.
+CREATE FUNCTION pg_temp.examine(in_phase text, viewers integer, paths text[]) RETURNS void LANGUAGE plpgsql SET jit = off AS $$
+DECLARE
+	viewer record;
+	path text;
+	members bigint[];
+	ranked bigint[];
+	deck bigint[];
+	q rapport.match_query;
+	k rapport.match_key;
+	active_days integer := rapport.setting_int('active_within_days');
+BEGIN
+	-- Keys are what profiles say, and nobody has one who should not.
+	INSERT INTO result
+	SELECT in_phase, 'keys', 1, count(c.key), count(*) FILTER (WHERE c.key OPERATOR(rapport.=) w.key IS NOT TRUE)
+	FROM rapport.candidate AS c
+	FULL JOIN (SELECT s.person_id, s.mode, s.key
+			   FROM rapport.match_sides(ARRAY(SELECT person_id FROM rapport.person WHERE state = 'active'), 1) AS s
+			   JOIN rapport.profile AS p ON p.person_id = s.person_id AND NOT p.paused
+			   WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p))) AS w ON w.person_id = c.person_id AND w.mode = c.mode;
+	FOR viewer IN
+		SELECT p.person_id, f.mode, m.code
+		FROM rapport.profile AS p
+		JOIN rapport.person AS a ON a.person_id = p.person_id AND a.state = 'active'
+		JOIN rapport.preference AS f ON f.person_id = p.person_id AND f.enabled
+		JOIN rapport.mode AS m ON m.mode = f.mode
+		WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p))
+		ORDER BY random()
+		LIMIT viewers
+	LOOP
+		members := ARRAY(SELECT pg_temp.who(viewer.person_id, viewer.mode));
+		k := rapport.match_side(viewer.person_id, viewer.mode, 2);
+		q := rapport.match_query_for(viewer.person_id, viewer.mode, k, rapport.today(), '{}');
+		PERFORM set_config('rapport.simd', 'scalar', true);
+		ranked := ARRAY(SELECT c.person_id
+						FROM rapport.candidate AS c
+						WHERE c.person_id = ANY (members) AND c.mode = viewer.mode
+						ORDER BY rapport.match_cost(c.key, q), c.person_id);
+		FOREACH path IN ARRAY paths LOOP
+			PERFORM set_config('rapport.simd', path, true);
+			deck := pg_temp.shown(viewer.person_id, viewer.code,
+								  (ARRAY[CASE WHEN cardinality(members) < 60 THEN 3 ELSE 41 END, 20, 100])[1 + pg_temp.upto(3)]);
+			PERFORM set_config('rapport.simd', 'auto', true);
+			INSERT INTO result VALUES (in_phase, 'discover', 1, cardinality(deck), (deck <> ranked OR cardinality(members) <> cardinality(ranked))::integer);
+			q := rapport.match_query_for(viewer.person_id, viewer.mode, k, rapport.today(), rapport.seen_by(viewer.person_id, viewer.mode),
+										 CASE WHEN active_days > 0 THEN rapport.today() - active_days END);
+			INSERT INTO result
+			SELECT in_phase, 'scan', 1, least(n, cardinality(members)), pg_temp.scan_differs(q, path, n)::integer
+			FROM unnest(ARRAY[1, 20, 1000000]) AS n;
+		END LOOP;
+	END LOOP;
+END $$;
+
+-- Everyone's wishes become those of a kind of people.
+CREATE FUNCTION pg_temp.wish(kind text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF kind = 'everyone' THEN
+		UPDATE rapport.preference
+		SET accepts = '{}', number_min = '{}', number_max = '{}', number_unset = '{}', age_min = NULL, age_max = NULL, max_distance_km = NULL;
+	ELSIF kind = 'nobody' THEN
+		UPDATE rapport.preference SET accepts = '{0}', strengths = '{1}' WHERE random() < .7;
+	ELSIF kind IN ('two_way', 'one_way', 'soft') THEN
+		UPDATE rapport.preference
+		SET strengths = array_fill(CASE kind WHEN 'two_way' THEN 1 WHEN 'one_way' THEN 2 ELSE 3 END::smallint, ARRAY[8]);
+	ELSE
+		RETURN;
+	END IF;
+	PERFORM rapport.run_hooks('person_changed', ARRAY(SELECT person_id FROM rapport.person));
+END $$;
+
+-- What happens to people: some move, change, stop, come back, go; new ones come.
+CREATE FUNCTION pg_temp.live(kind text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	ids bigint[] := ARRAY(SELECT person_id FROM rapport.person ORDER BY random());
+	n integer := cardinality(ids);
+	moved bigint[] := ids[1 : n / 3 + 1];
+	gone bigint[] := ids[n - n / 10 : n];
+BEGIN
+	UPDATE rapport.profile
+	SET place = CASE WHEN random() < .9 THEN pg_temp.spot(kind) END,
+		birth_date = CASE WHEN random() < .5 THEN birth_date - pg_temp.upto(1000) ELSE birth_date END,
+		traits = CASE WHEN random() < .5 THEN ARRAY[1 + pg_temp.upto(3), pg_temp.upto(16), 0, pg_temp.upto(64)]::smallint[] ELSE traits END,
+		paused = random() < .1
+	WHERE person_id = ANY (moved);
+	UPDATE rapport.preference
+	SET enabled = random() < .9,
+		max_distance_km = (ARRAY[5, 100, 3000, NULL])[1 + pg_temp.upto(4)],
+		strengths = ARRAY[pg_temp.upto(4), pg_temp.upto(4), pg_temp.upto(4)]::smallint[]
+	WHERE person_id = ANY (moved);
+	UPDATE rapport.person SET state = CASE WHEN random() < .8 THEN 'active' ELSE 'suspended' END WHERE person_id = ANY (ids[n / 4 : n / 2]);
+	PERFORM rapport.run_hooks('person_changed', ids[1 : n / 2]);
+	DELETE FROM rapport.preference WHERE person_id = ANY (gone);
+	DELETE FROM rapport.profile WHERE person_id = ANY (gone);
+	PERFORM rapport.run_hooks('person_changed', gone);
+END $$;
+SET client_min_messages = warning;
+SQL
+
+my @places = ('city', 'world', 'pole', 'date line', 'one cell');
+my @wishes = ('mixed', 'everyone', 'nobody', 'two_way', 'one_way', 'soft', 'mixed');
+my @weights = ('{}', '{"distance": 1, "age": 0, "tags": 0, "embedding": 0, "soft": 0, "recency": 0, "quality": 0, "decay": "exp", "scale_km": 200}',
+	'{"decay": "linear", "scale_km": 500, "offset_km": 3, "age": 2, "soft": 3}', '{"distance": 0, "age": 0, "recency": 1, "quality": 2, "half_life_days": 3}',
+	'{"distance": 0, "age": 0, "tags": 0, "embedding": 0, "soft": 0, "recency": 0, "quality": 0}', '{"embedding": 5, "tags": 2, "at_scale": 0.01}');
+# Days that people get older on, and do not.
+my @clocks = ('2024-02-28 23:59:59Z', '2024-02-29 00:00:00Z', '2024-03-01 00:00:00Z', '2025-02-28 23:59:59Z', '2025-03-01 00:00:00Z', '2026-06-15 12:00:00Z');
+
+my $path_list = '{' . join(',', @paths) . '}';
+my $quoted = sub { my ($text) = @_; $text =~ s/'/''/g; return "'$text'" };
+my %total;
+
+sub population
+{
+	my ($n, $size, $viewers) = @_;
+	my $place = $places[ $n % @places ];
+	my $wish = $wishes[ $n % @wishes ];
+	my $clock = $clocks[ $n % @clocks ];
+	my $seed = ($n * 0.6180339887) - int($n * 0.6180339887);
+	my $strict = 0.1 * ($n % 7);
+	my $active = $n % 3 == 0 ? 40 : 0;
+	# Moved without a write: a day, the days that passes expire on, months, a leap day and years.
+	my @later = map { "'$clock'::timestamptz + interval '$_'" } '1 day', '2 days', (qw(30 60 365 366 1461))[ $n % 5 ] . ' days';
+	my $examine = sub { my ($phase) = @_; return "SELECT pg_temp.examine('$phase', $viewers, '$path_list');\n" };
+	my $script = $functions . <<"SQL";
+TRUNCATE rapport.person, rapport.candidate, rapport.profile, rapport.preference, rapport.activity, rapport.swipe, rapport.block,
+	rapport.blocked_by, rapport.like_received, rapport.pair CASCADE;
+SELECT pg_temp.start_over();
+SELECT setseed($seed);
+SET rapport.now = '$clock';
+SELECT rapport.set_setting('score_weights', @{[ $quoted->($weights[ $n % @weights ]) ]}), rapport.set_setting('active_within_days', '$active');
+SELECT pg_temp.populate('$place', $size, $strict), pg_temp.wish('$wish');
+-- A third of the indexes are built from all rows, the others were filled by inserts.
+@{[ $n % 3 == 1 ? 'REINDEX INDEX rapport.candidate_key;' : '' ]}
+@{[ $examine->('as it is made') ]}
+SELECT pg_temp.live('$place');
+@{[ $examine->('after updates and deletes') ]}
+VACUUM rapport.candidate;
+@{[ $size > 5000 ? '' : "SELECT pg_temp.populate('$place', $size / 4, $strict);" ]}
+@{[ $examine->('after VACUUM and inserts') ]}
+@{[ join '', map { "SELECT set_config('rapport.now', ($_)::text, false);\n" . $examine->('with the clock moved') } @later ]}
+SELECT 'index', problems FROM rapport.match_index_check('rapport.candidate_key');
+SELECT phase, check_of, sum(asked), sum(answers), sum(differences) FROM result GROUP BY 1, 2 ORDER BY 1, 2;
+SQL
+	$script =~ s/^SELECT (pg_temp|setseed|rapport\.set_setting|set_config)(.*);$/SELECT $1$2 \\g \/dev\/null/mg;
+	my $bad = 0;
+	for my $line (split /\n/, psql($script))
+	{
+		my ($phase, $check, $asked, $answers, $differences) = split /\|/, $line;
+		if ($phase eq 'index')
+		{
+			$total{index}{asked}++;
+			$total{index}{differences} += $check;
+			$bad += $check;
+			next;
+		}
+		for my $sum ($total{"$check, $phase"} //= {})
+		{
+			$sum->{asked} += $asked;
+			$sum->{answers} += $answers;
+			$sum->{differences} += $differences;
+		}
+		$bad += $differences;
+	}
+	diag("population $n ($size people, $place, $wish, $weights[ $n % @weights ], $clock): $bad differences") if $bad;
+	return $bad;
+}
+
+my ($populations, $bad) = (0, 0);
+my $begin = time;
+if ($long)
+{
+	# 200 of 1 to 1,000 people, then a few crowds.
+	for my $n (1 .. 200)
+	{
+		my $size = $n % 40 == 0 ? $n / 40 : (100, 150, 200, 300, 500, 1000)[ int($n / 7) % 6 ];
+		$bad += population($n, $size, 4);
+		$populations++;
+	}
+	$bad += population(200 + $_->[0], $_->[1], 3), $populations++ for [ 1, 5000 ], [ 2, 5000 ], [ 3, 20000 ], [ 5, 20000 ];
+	cmp_ok($populations, '>=', 200, 'populations');
+}
+else
+{
+	for my $n (1 .. 1000)
+	{
+		last if time - $begin > $seconds;
+		$bad += population($n, $n == 2 ? 1 : 100, 2);
+		$populations++;
+	}
+	cmp_ok($populations, '>', 1, 'populations');
+}
+is($bad, 0, "$populations populations: no differences");
+for my $name (sort keys %total)
+{
+	my $sum = $total{$name};
+	is($sum->{differences}, 0, "$name: $sum->{asked} comparisons" . ($sum->{answers} ? ", $sum->{answers} answers" : ''));
+	cmp_ok($sum->{answers}, '>', 0, "$name: there was something to compare") if exists $sum->{answers};
+}
+
+# What the comparison is worth: each of these is a mistake that it must see.
+my %mistake = (
+	'a weight shifted' => "SELECT rapport.set_setting('score_weights', '{\"distance\": 0.36}')",
+	'the days of the clock off by 400' => "SET rapport.now = '2025-07-20 12:00:00Z'",
+	'an age limit off by one' => 'UPDATE rapport.preference SET age_max = age_max + 1, age_min = age_min + 1',
+	'blocks forgotten' => 'DELETE FROM rapport.block',
+	'passes forgotten' => 'DELETE FROM rapport.swipe',
+	'a shorter way' => 'UPDATE rapport.preference SET max_distance_km = max_distance_km / 2 WHERE max_distance_km > 1',
+	'people who moved' => 'UPDATE rapport.profile AS p SET place = o.place FROM rapport.profile AS o WHERE o.person_id = (SELECT min(person_id) FROM rapport.profile WHERE place IS NOT NULL)',
+);
+my $control = $functions . <<'SQL';
+TRUNCATE rapport.person, rapport.candidate, rapport.profile, rapport.preference, rapport.activity, rapport.swipe, rapport.block,
+	rapport.blocked_by, rapport.like_received, rapport.pair CASCADE;
+SELECT pg_temp.start_over() \g /dev/null
+SELECT setseed(.25) \g /dev/null
+SET rapport.now = '2024-06-15 12:00:00Z';
+SELECT rapport.set_setting('score_weights', '{}'), rapport.set_setting('active_within_days', '0') \g /dev/null
+SELECT pg_temp.populate('city', 100, .1) \g /dev/null
+-- What discover() says now is compared with a brute force made after the mistake.
+CREATE FUNCTION pg_temp.mistaken(mistake text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	viewer record;
+	k rapport.match_key;
+	decks jsonb := '{}';
+	deck bigint[];
+	ranked bigint[];
+	differences integer := 0;
+BEGIN
+	FOR pass IN 1 .. 2 LOOP
+		IF pass = 2 THEN
+			EXECUTE mistake;
+		END IF;
+		FOR viewer IN
+			SELECT p.person_id, f.mode, m.code
+			FROM rapport.profile AS p
+			JOIN rapport.person AS a ON a.person_id = p.person_id AND a.state = 'active'
+			JOIN rapport.preference AS f ON f.person_id = p.person_id AND f.enabled
+			JOIN rapport.mode AS m ON m.mode = f.mode
+			WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p))
+			ORDER BY p.person_id, f.mode
+			LIMIT 20
+		LOOP
+			IF pass = 1 THEN
+				decks := decks || jsonb_build_object(viewer.person_id || ' ' || viewer.mode, pg_temp.shown(viewer.person_id, viewer.code, 100));
+			ELSE
+				k := rapport.match_side(viewer.person_id, viewer.mode, 2);
+				deck := ARRAY(SELECT jsonb_array_elements_text(decks -> (viewer.person_id || ' ' || viewer.mode)));
+				ranked := ARRAY(SELECT c.person_id
+								FROM pg_temp.who(viewer.person_id, viewer.mode) AS w (person_id)
+								JOIN rapport.candidate AS c ON c.person_id = w.person_id AND c.mode = viewer.mode
+								ORDER BY rapport.match_cost(c.key, rapport.match_query_for(viewer.person_id, viewer.mode, k, rapport.today(), '{}')), c.person_id);
+				differences := differences + (deck <> ranked)::integer;
+			END IF;
+		END LOOP;
+	END LOOP;
+	RETURN differences;
+END $$;
+SQL
+my @names = sort keys %mistake;
+my $out = psql($control . join '', map { "BEGIN;\nSELECT pg_temp.mistaken(" . $quoted->($_) . ");\nROLLBACK;\n" } 'SELECT 1', map { $mistake{$_} } @names);
+my ($none, @seen) = split /\n/, $out;
+is($none, 0, 'without a mistake the controls see none');
+cmp_ok($seen[$_], '>', 0, "the comparison sees: $names[$_] ($seen[$_] of 20)") for 0 .. $#names;
+
+# So it does with the key of one person that is not theirs.
+is(psql($control . <<'SQL'), 't', 'the comparison sees one key that is not what the profile says');
+BEGIN;
+UPDATE rapport.candidate AS c SET key = o.key
+FROM (SELECT person_id, key FROM rapport.candidate WHERE mode = 1 ORDER BY person_id LIMIT 1) AS o
+WHERE c.mode = 1 AND c.person_id = (SELECT max(person_id) FROM rapport.candidate WHERE mode = 1);
+SELECT pg_temp.examine('planted', 1, '{scalar}') \g /dev/null
+SELECT differences = 1 FROM result WHERE check_of = 'keys';
+ROLLBACK;
+SQL
+
+psql("DROP DATABASE $database", 'postgres');
+done_testing();
