@@ -14,7 +14,7 @@ use IPC::Open2;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(call raw raw_socket read_answer sql person answer_code with_profile state_of_tables wait_until hold_profiles writer_waits start_front stop_front free_port);
+our @EXPORT = qw(call raw raw_socket read_answer sql ask person answer_code with_profile state_of_tables wait_until hold_profiles writer_waits start_front stop_front free_port);
 
 my $http = HTTP::Tiny->new(timeout => 20, keep_alive => 1, agent => 'rapport-test');
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
@@ -139,15 +139,28 @@ sub with_profile {
 	return $who;
 }
 
-# The rows of every table of the extension, as one line a table: name, count,
-# hash of the contents. One session serves all calls.
+# Runs SQL as superuser in the one session that lasts as long as the test, for
+# temporary tables and functions: the output without headers.
 my ($to_psql, $from_psql);
-sub state_of_tables {
+sub ask {
+	my ($query) = @_;
 	if (!$to_psql) {
-		open2($from_psql, $to_psql, 'psql', '-XAtq') or die "psql: $!";
+		open2($from_psql, $to_psql, 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1') or die "psql: $!";
 		$to_psql->autoflush(1);
 	}
-	print $to_psql <<'SQL';
+	print $to_psql "$query;\n\\echo end\n";
+	my $lines = '';
+	while (my $line = <$from_psql>) {
+		return $lines if $line eq "end\n";
+		$lines .= $line;
+	}
+	die 'psql has ended';
+}
+
+# The rows of every table of the extension, as one line a table: name, count,
+# hash of the contents.
+sub state_of_tables {
+	return ask(<<'SQL');
 SELECT format('%s %s', c.oid::regclass,
 			  (xpath('/row/r/text()', query_to_xml(format(
 				'SELECT count(*) || '' '' || coalesce(sum(hashtextextended(x::text, 0)), 0) AS r FROM %s AS x', c.oid::regclass),
@@ -155,15 +168,8 @@ SELECT format('%s %s', c.oid::regclass,
 FROM pg_class AS c
 WHERE c.relnamespace = 'rapport'::regnamespace
 AND c.relkind = 'r'
-ORDER BY 1;
-\echo end
+ORDER BY 1
 SQL
-	my $lines = '';
-	while (my $line = <$from_psql>) {
-		return $lines if $line eq "end\n";
-		$lines .= $line;
-	}
-	die 'psql has ended';
 }
 
 sub wait_until {
