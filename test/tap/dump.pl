@@ -520,7 +520,15 @@ in_cluster('old', sub {
 stop_cluster('old');
 make_cluster('new');
 {
-	my ($good, $text) = run('sh', '-c', "cd $dir && exec $bin/pg_upgrade -U postgres -b $bin -B $bin -d $server{old} -D $server{new} -s $dir");
+	# pg_upgrade looks for libraries where the server's own are, staged or not:
+	# a copy of the programs, with ours among theirs.
+	my $home = "/usr/lib/postgresql/$ENV{PG_VERSION}";
+	my $own = "$dir$home";
+	my $share = "/usr/share/postgresql";
+	my ($copied, $why) = run('sh', '-ec', "mkdir -p $own $dir$share; cp -r $home/bin $home/lib $own; "
+		. "cp ../stage$home/lib/rapport.so $own/lib; ln -s $share/$ENV{PG_VERSION} $dir$share");
+	die $why if !$copied;
+	my ($good, $text) = run('sh', '-c', "cd $dir && exec $own/bin/pg_upgrade -U postgres -b $own/bin -B $own/bin -d $server{old} -D $server{new} -s $dir");
 	ok($good, 'pg_upgrade') or diag($text, map { `cat $_` } glob("$server{new}/pg_upgrade_output.d/*/*.{txt,log}"));
 }
 start_cluster('new');
