@@ -13,10 +13,11 @@ endif
 export PG_VERSION
 PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/$(PG_VERSION)/bin/pg_config) pg_config)
 
-# Debian packages: to build, to run, to test.
+# Debian packages: to build, to run, to test, and for test-long alone.
 PACKAGES_BUILD = gcc make pkg-config libc6-dev postgresql-server-dev-$(PG_VERSION) libpq-dev \
 	libmicrohttpd-dev libjansson-dev libsodium-dev libinih-dev
 PACKAGES_RUN   = postgresql-$(PG_VERSION) postgresql-$(PG_VERSION)-postgis-3 curl
+PACKAGES_LONG  = clang libclang-rt-dev
 PACKAGES_TEST  = postgresql-$(PG_VERSION)-plpgsql-check libipc-run-perl perl
 
 version := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/rapport.control)
@@ -81,6 +82,7 @@ test: deps
 	@test/run all
 
 test-long: deps
+	@test/deps $(PACKAGES_LONG)
 	@test/run all long
 
 # On each release of Debian that is supported, in chroots: as root.
