@@ -80,6 +80,7 @@ BEGIN;
 SELECT rapport.request_begin(NULL, false, NULL);
 SELECT current_user, rapport.current_person();
 SELECT outcome('SELECT rapport.acting_person()'), outcome('SELECT rapport.my_account()'), outcome('SELECT rapport.require(''user'')');
+SELECT outcome('SELECT rapport.require(''king'')');
 SELECT outcome('SELECT rapport.request_begin(NULL, false, NULL)'), outcome('SELECT rapport.act_as(1)');
 COMMIT;
 -- The front may do nothing before it.

@@ -108,6 +108,7 @@ SELECT rapport.replay('key', 'request') IS NULL AS new;
 SELECT rapport.remember('key', 'request', '{"a": 1}');
 SELECT rapport.replay('key', 'request');
 SELECT rapport.replay('key', 'another request');
+SELECT rapport.remember('no request', NULL, '{}');
 SELECT rapport.remember('empty', 'request', NULL) = '' AS "no body", rapport.replay('empty', 'request') = '' AS "no body again";
 SELECT rapport.replay(repeat('x', 201), 'request');
 SELECT rapport.replay('two words', 'request');

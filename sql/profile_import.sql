@@ -107,6 +107,8 @@ FROM unnest(ARRAY[NULL, 'null', '[]', '{}', '{"display_name": "name"}', '{"exter
 				  '{"external_id": "id", "display_name": {"en": "name"}}', '{"external_id": "id"}']) AS mapping;
 CALL rapport.import_people('csv', '{"external_id": "nr"}');
 CALL rapport.import_people('no_such_table', '{"external_id": "id"}');
+SELECT rapport.import_begin(NULL, '{"external_id": "id"}');
+SELECT rapport.import_begin('csv', NULL);
 CALL rapport.import_people(NULL, '{"external_id": "id"}');
 -- It commits as it goes, so not inside a transaction.
 BEGIN;

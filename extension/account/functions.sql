@@ -106,7 +106,7 @@ CREATE OR REPLACE FUNCTION rapport.require(role text) RETURNS void
 LANGUAGE c STABLE PARALLEL SAFE STRICT
 AS 'MODULE_PATHNAME', 'account_require';
 COMMENT ON FUNCTION rapport.require(text) IS
-'Passes when the person who is acting has that role (user, moderator, admin) or a higher one, whatever the database role. Errors: authentication_required, forbidden.';
+'Passes when the person who is acting has that role (user, moderator, admin) or a higher one, whatever the database role. Errors: invalid_value for any other name, authentication_required, forbidden.';
 GRANT EXECUTE ON FUNCTION rapport.require(text) TO rapport_anon;
 
 CREATE OR REPLACE FUNCTION rapport.request_begin(token text, read_only boolean, timeout_ms integer) RETURNS bigint

@@ -235,7 +235,7 @@ account_require(PG_FUNCTION_ARGS)
 	int			role = find_role(name);
 
 	if (role <= ROLE_NONE)
-		elog(ERROR, "there is no role \"%s\"", name);
+		core_fail("invalid_value", "The role is user, moderator or admin.");
 	account_acting_person();
 	if (current_role < role)
 		core_fail("forbidden", "This needs the role %s.", name);

@@ -318,13 +318,16 @@ BEGIN
 	IF me IS NULL OR me = 0 THEN
 		PERFORM rapport.fail('authentication_required');
 	END IF;
+	IF remember.key IS NULL OR remember.request IS NULL THEN
+		PERFORM rapport.fail('missing_field');
+	END IF;
 	INSERT INTO rapport.idempotency (person_id, key, request_hash, body, created_at)
 	VALUES (me, remember.key, sha256(convert_to(remember.request, 'UTF8')), remember.body, rapport.now());
 	RETURN coalesce(remember.body, '');
 END;
 $$;
 COMMENT ON FUNCTION rapport.remember(text, text, text) IS
-'Stores the answer under this person''s idempotency key, in the transaction of the write, and returns it ('''' for none).';
+'Stores the answer under this person''s idempotency key, in the transaction of the write, and returns it ('''' for none). Errors: missing_field.';
 GRANT EXECUTE ON FUNCTION rapport.remember(text, text, text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.forget_idempotency(batch integer DEFAULT 10000) RETURNS bigint

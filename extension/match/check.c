@@ -806,8 +806,12 @@ open_relations(Check *check, Oid id)
 	Oid			table = IndexGetRelation(id, true);
 
 	if (OidIsValid(table))
-		check->heap = table_open(table, AccessShareLock);
-	check->index = relation_open(id, AccessShareLock);
+		check->heap = try_table_open(table, AccessShareLock);
+	check->index = try_relation_open(id, AccessShareLock);
+	if (check->index == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", id)));
 	if (check->heap == NULL || check->index->rd_rel->relkind != RELKIND_INDEX ||
 		check->index->rd_rel->relam != GIST_AM_OID ||
 		index_getprocinfo(check->index, 1, GIST_CONSISTENT_PROC)->fn_addr != match_gist_consistent)

@@ -743,6 +743,9 @@ AS $$
 DECLARE
 	run rapport.import_run;
 BEGIN
+	IF import_begin.source IS NULL OR import_begin.mapping IS NULL THEN
+		PERFORM rapport.fail('missing_field', 'An import needs source and mapping.');
+	END IF;
 	SELECT r.* INTO run FROM rapport.import_run AS r WHERE r.source = import_begin.source FOR NO KEY UPDATE;
 	resumed := FOUND AND run.finished_at IS NULL AND run.mapping = import_begin.mapping;
 	IF resumed THEN
@@ -758,7 +761,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.import_begin(text, jsonb) IS
-'Starts the import of a source, or goes on with one that was interrupted under the same mapping: resumed, and the external_id it got to. For import_people().';
+'Starts the import of a source, or goes on with one that was interrupted under the same mapping: resumed, and the external_id it got to. For import_people(). Errors: missing_field.';
 GRANT EXECUTE ON FUNCTION rapport.import_begin(text, jsonb) TO rapport_service;
 
 CREATE OR REPLACE FUNCTION rapport.import_end(source text, OUT added bigint, OUT updated bigint, OUT rejected bigint)

@@ -41,7 +41,7 @@ is((checked('filled_key'))[3], 0, 'after VACUUM and more of it');
 $cluster->query('CREATE INDEX filled_part ON filled USING gist ((key)) WHERE id % 2 = 0; CREATE TABLE nobody (LIKE people); CREATE INDEX nobody_key ON nobody USING gist (key)');
 is_deeply([ (checked('filled_part'))[ 0, 3 ] ], [ $cluster->query('SELECT count(*) FROM filled WHERE id % 2 = 0'), 0 ], 'a partial index');
 is_deeply([ checked('nobody_key') ], [ 0, 1, 1, 0, '' ], 'an empty one');
-for my $bad ([ 'people', '42809' ], [ 'pg_class_oid_index', '42809' ])
+for my $bad ([ 'people', '42809' ], [ 'pg_class_oid_index', '42809' ], [ '4000000000', '42P01' ])
 {
 	is($cluster->query("DO \$\$ BEGIN PERFORM rapport.match_index_check('$bad->[0]'); EXCEPTION WHEN SQLSTATE '$bad->[1]' THEN RETURN; END \$\$; SELECT 'refused'"),
 		'refused', "$bad->[0] is refused");
