@@ -68,7 +68,7 @@ sub processes
 	return @pids;
 }
 
-# kill -9 of all its processes; returns how many, when they are gone.
+# kill -9 of all its processes; returns how many, when they are gone. Nothing but start() may follow.
 sub kill_all
 {
 	my ($self) = @_;
@@ -80,6 +80,8 @@ sub kill_all
 		die 'a killed process stays' if time > $end;
 		sleep 0.05;
 	}
+	# Where nobody collects the dead, the next postmaster would take this one for alive.
+	unlink "$self->{dir}/data/postmaster.pid", glob "$self->{dir}/.s.PGSQL.*.lock" if -e "/proc/$pids[0]";
 	return $killed;
 }
 
