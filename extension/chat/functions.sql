@@ -47,8 +47,9 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.member', 'other_id', 'behaviour', 'delete', NULL),
 	('rapport.member', 'read_seq', 'behaviour', 'delete', NULL),
 	('rapport.member', 'last_seq', 'behaviour', 'delete', NULL),
-	('rapport.member', 'last_at', 'behaviour', 'delete', NULL),
-	('rapport.member', 'closed', 'behaviour', 'delete', NULL);
+	('rapport.member', 'last_at', 'behaviour', 'delete', NULL);
+INSERT INTO rapport.personal_data (tab, col, class, on_erase, withheld) VALUES
+	('rapport.member', 'closed', 'behaviour', 'delete', 'would tell who blocks');
 
 INSERT INTO rapport.subject (tab, col, own, find, on_erase) VALUES
 	('rapport.participant', 'person_id', true,

@@ -109,28 +109,28 @@ INSERT INTO rapport.distribution (tab, grp, col) VALUES
 	('rapport.like_received', 'U', 'person_id'),
 	('rapport.pair', 'P', 'lo');
 
-INSERT INTO rapport.personal_data (tab, col, class, on_erase) VALUES
-	('rapport.candidate', 'person_id', 'technical', 'delete'),
-	('rapport.candidate', 'mode', 'behaviour', 'delete'),
-	('rapport.candidate', 'key', 'demographic', 'delete'),
-	('rapport.swipe', 'person_id', 'behaviour', 'delete'),
-	('rapport.swipe', 'other_id', 'behaviour', 'delete'),
-	('rapport.swipe', 'at', 'behaviour', 'delete'),
-	('rapport.swipe', 'expires', 'behaviour', 'delete'),
-	('rapport.swipe', 'mode', 'behaviour', 'delete'),
-	('rapport.swipe', 'action', 'behaviour', 'delete'),
-	('rapport.like_received', 'person_id', 'behaviour', 'delete'),
-	('rapport.like_received', 'other_id', 'behaviour', 'delete'),
-	('rapport.like_received', 'at', 'behaviour', 'delete'),
-	('rapport.like_received', 'mode', 'behaviour', 'delete'),
-	('rapport.pair', 'lo', 'behaviour', 'delete'),
-	('rapport.pair', 'hi', 'behaviour', 'delete'),
-	('rapport.pair', 'matched_at', 'behaviour', 'delete'),
-	('rapport.pair', 'ended_at', 'behaviour', 'delete'),
-	('rapport.pair', 'conversation_id', 'behaviour', 'delete'),
-	('rapport.pair', 'mode', 'behaviour', 'delete'),
-	('rapport.pair', 'lo_action', 'behaviour', 'delete'),
-	('rapport.pair', 'hi_action', 'behaviour', 'delete');
+INSERT INTO rapport.personal_data (tab, col, class, on_erase, withheld) VALUES
+	('rapport.candidate', 'person_id', 'technical', 'delete', NULL),
+	('rapport.candidate', 'mode', 'behaviour', 'delete', NULL),
+	('rapport.candidate', 'key', 'demographic', 'delete', NULL),
+	('rapport.swipe', 'person_id', 'behaviour', 'delete', NULL),
+	('rapport.swipe', 'other_id', 'behaviour', 'delete', NULL),
+	('rapport.swipe', 'at', 'behaviour', 'delete', NULL),
+	('rapport.swipe', 'expires', 'behaviour', 'delete', NULL),
+	('rapport.swipe', 'mode', 'behaviour', 'delete', NULL),
+	('rapport.swipe', 'action', 'behaviour', 'delete', NULL),
+	('rapport.like_received', 'person_id', 'behaviour', 'delete', 'what others did; some of it is hidden from this person'),
+	('rapport.like_received', 'other_id', 'behaviour', 'delete', 'what others did; some of it is hidden from this person'),
+	('rapport.like_received', 'at', 'behaviour', 'delete', 'what others did; some of it is hidden from this person'),
+	('rapport.like_received', 'mode', 'behaviour', 'delete', 'what others did; some of it is hidden from this person'),
+	('rapport.pair', 'lo', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
+	('rapport.pair', 'hi', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
+	('rapport.pair', 'matched_at', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
+	('rapport.pair', 'ended_at', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
+	('rapport.pair', 'conversation_id', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
+	('rapport.pair', 'mode', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
+	('rapport.pair', 'lo_action', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
+	('rapport.pair', 'hi_action', 'behaviour', 'delete', 'what others decided, and would tell who blocks');
 
 INSERT INTO rapport.subject (tab, col, own, ord, find, on_erase, reason) VALUES
 	-- After the profile, whose lock candidate_refresh() takes.
