@@ -149,7 +149,7 @@ BEGIN
 		strengths = ARRAY[pg_temp.upto(4), pg_temp.upto(4), pg_temp.upto(4)]::smallint[]
 	WHERE person_id = ANY (moved);
 	UPDATE rapport.person SET state = CASE WHEN random() < .8 THEN 'active' ELSE 'suspended' END WHERE person_id = ANY (ids[n / 4 : n / 2]);
-	PERFORM rapport.run_hooks('person_changed', ids[1 : n / 2]);
+	PERFORM rapport.run_hooks('person_changed', ids);
 	DELETE FROM rapport.preference WHERE person_id = ANY (gone);
 	DELETE FROM rapport.profile WHERE person_id = ANY (gone);
 	PERFORM rapport.run_hooks('person_changed', gone);
@@ -235,6 +235,7 @@ if ($long)
 		my $size = $n % 40 == 0 ? $n / 40 : (100, 150, 200, 300, 500, 1000)[ int($n / 7) % 6 ];
 		$bad += population($n, $size, 4);
 		$populations++;
+		note("$n populations") if $n % 20 == 0;
 	}
 	$bad += population(200 + $_->[0], $_->[1], 3), $populations++ for [ 1, 5000 ], [ 2, 5000 ], [ 3, 20000 ], [ 5, 20000 ];
 	cmp_ok($populations, '>=', 200, 'populations');
