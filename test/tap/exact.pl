@@ -264,7 +264,8 @@ my %mistake = (
 	'the days of the clock off by 400' => "SET rapport.now = '2025-07-20 12:00:00Z'",
 	'an age limit off by one' => 'UPDATE rapport.preference SET age_max = age_max + 1, age_min = age_min + 1',
 	'blocks forgotten' => 'DELETE FROM rapport.block',
-	'passes forgotten' => 'DELETE FROM rapport.swipe',
+	'passes not counted' => 'INSERT INTO rapport.swipe (person_id, other_id, mode, action, at) SELECT a.person_id, b.person_id, a.mode, $$pass$$, rapport.now() '
+		. 'FROM rapport.candidate AS a JOIN rapport.candidate AS b ON b.mode = a.mode AND b.person_id > a.person_id ON CONFLICT DO NOTHING',
 	'a shorter way' => 'UPDATE rapport.preference SET max_distance_km = max_distance_km / 2 WHERE max_distance_km > 1',
 	'people who moved' => 'UPDATE rapport.profile AS p SET place = o.place FROM rapport.profile AS o WHERE o.person_id = (SELECT min(person_id) FROM rapport.profile WHERE place IS NOT NULL)',
 );
