@@ -21,7 +21,7 @@ plant(void)
 	if (strcmp(bug, "address") == 0)
 		((volatile char *) kept)[8] = 1;
 	else if (strcmp(bug, "undefined") == 0)
-		number++;
+		kept = (char *) kept + (++number < 0);
 	else if (strcmp(bug, "leak") != 0)
 		free(kept);
 	kept = NULL;
