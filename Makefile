@@ -25,8 +25,16 @@ install_script = extension/rapport--$(version).sql
 sql_sources = $(foreach t,$(TOPICS),$(wildcard extension/$(t)/schema.sql extension/$(t)/functions.sql)) \
 	$(if $(filter rest,$(TOPICS)),$(wildcard extension/rest/routes.sql)) extension/core/finish.sql
 
+# What an earlier release installed stays installable; from each an update leads
+# to this version: extension/update/README.md.
+released       = $(patsubst extension/release/rapport--%.sql,%,$(wildcard extension/release/rapport--*.sql))
+earlier        = $(filter-out $(version),$(released))
+update_scripts = $(foreach v,$(earlier),extension/rapport--$(v)--$(version).sql)
+replaceable    = $(filter-out %/schema.sql,$(sql_sources))
+
 EXTENSION   = extension/rapport
-DATA_built  = $(install_script)
+DATA        = $(foreach v,$(earlier),extension/release/rapport--$(v).sql)
+DATA_built  = $(install_script) $(update_scripts)
 MODULE_big  = rapport
 OBJS        = $(patsubst %.c,%.o,extension/rapport.c $(sort $(wildcard extension/*/*.c)))
 PG_CPPFLAGS = -I$(srcdir)/extension
@@ -48,11 +56,11 @@ ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
 else
 all install: ; @echo 'The build packages are missing: run "make deps".' >&2; exit 1
-clean: ; rm -f $(install_script) $(OBJS)
+clean: ; rm -f $(install_script) $(update_scripts) $(OBJS)
 endif
 override CPPFLAGS := $(PG_CPPFLAGS) $(filter-out $(PG_CPPFLAGS),$(CPPFLAGS))
 
-.PHONY: build deps test test-long demo stop run psql bench lint reference help api api-install api-clean
+.PHONY: build sql deps test test-long demo stop run psql bench lint reference release help api api-install api-clean
 
 build: all api
 
@@ -70,6 +78,17 @@ api:
 $(install_script): $(sql_sources) extension/rapport.control Makefile
 	@{ printf '%s\n' '\echo Use "CREATE EXTENSION rapport CASCADE" to load this file. \quit'; \
 	   sed 's/^CREATE OR REPLACE /CREATE /' $(sql_sources); } > $@.tmp && mv $@.tmp $@
+
+$(update_scripts): extension/rapport--%--$(version).sql: $(sql_sources) $(wildcard extension/update/* extension/core/update_*.sql) \
+		extension/rapport.control Makefile
+	@extension/update/script $* $(version) $(replaceable) > $@.tmp && mv $@.tmp $@
+
+# The scripts alone.
+sql: $(install_script) $(update_scripts)
+
+# Freezes this version: once it is out, its install script changes no more.
+release: sql
+	@$(if $(filter file,$(origin TOPICS)),,echo 'release: TOPICS is set' >&2; exit 1;) extension/release/freeze $(version)
 
 # Objects depend on the headers of every topic: few enough to rebuild all.
 $(OBJS): $(wildcard extension/*/*.h)
@@ -136,4 +155,5 @@ help:
 	'make bench       every bench           make bench-AREA   one area' \
 	'make reference   write extension/doc/reference.md anew' \
 	'make lint        the checks of the sources and the catalogue' \
+	'make release    freeze the install script of this version' \
 	'make clean'

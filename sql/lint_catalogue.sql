@@ -220,7 +220,14 @@ UNION ALL
 SELECT 'a building block in SQL is BEGIN ATOMIC with its caller''s rights', f.fn::text
 FROM lint.fn AS f
 WHERE f.lanname = 'sql'
-AND (f.prosqlbody IS NULL OR f.prosecdef OR f.proconfig IS NOT NULL)
+AND (f.prosqlbody IS NULL AND NOT EXISTS (SELECT FROM pg_type AS t WHERE t.oid = ANY (f.proargtypes) AND t.typrelid <> 0)
+	 OR f.prosecdef OR f.proconfig IS NOT NULL)
+UNION ALL
+SELECT 'BEGIN ATOMIC uses no row type: its table could get no column with a default', f.fn::text
+FROM lint.fn AS f
+JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_type'::regclass
+JOIN pg_type AS t ON t.oid = d.refobjid AND t.typrelid <> 0
+WHERE f.prosqlbody IS NOT NULL
 UNION ALL
 SELECT 'PostGIS is called in BEGIN ATOMIC only', f.fn::text
 FROM lint.fn AS f
@@ -340,6 +347,7 @@ SELECT lint.caught('CREATE TABLE rapport.planted (id bigint) PARTITION BY RANGE 
 SELECT lint.caught('ALTER ROLE rapport_owner LOGIN');
 -- a building block as it should be: nothing is caught
 SELECT lint.caught('CREATE FUNCTION rapport.planted() RETURNS integer BEGIN ATOMIC SELECT 1; END;' || :'function');
+SELECT lint.caught(replace('CREATE FUNCTION rapport.planted(p rapport.profile) RETURNS text BEGIN ATOMIC SELECT (p).about; END;' || :'function', 'planted()', 'planted(rapport.profile)'));
 SELECT lint.caught('CREATE FUNCTION rapport.planted() RETURNS integer BEGIN ATOMIC SELECT 1; END;' || :'function' || 'COMMENT ON FUNCTION rapport.planted() IS NULL');
 SELECT lint.caught('CREATE FUNCTION rapport.planted() RETURNS integer BEGIN ATOMIC SELECT 1; END;' || :'function' || 'ALTER FUNCTION rapport.planted() OWNER TO CURRENT_USER');
 SELECT lint.caught('CREATE FUNCTION rapport.planted() RETURNS integer BEGIN ATOMIC SELECT 1; END;' || :'function' || 'GRANT EXECUTE ON FUNCTION rapport.planted() TO PUBLIC');

@@ -29,7 +29,15 @@ BEGIN
 												AND d.refobjsubid > 0) THEN
 			CONTINUE;
 		END IF;
-		EXECUTE pg_catalog.format('ALTER %s %s OWNER TO rapport_owner', member.type, member.identity);
+		-- Not again in an update: it would lock out the readers of every table.
+		IF NOT EXISTS (SELECT FROM pg_catalog.pg_shdepend AS s
+					   WHERE s.dbid = (SELECT b.oid FROM pg_catalog.pg_database AS b WHERE b.datname = pg_catalog.current_database())
+					   AND s.classid = member.classid
+					   AND s.objid = member.objid
+					   AND s.deptype = 'o'
+					   AND s.refobjid = 'rapport_owner'::pg_catalog.regrole) THEN
+			EXECUTE pg_catalog.format('ALTER %s %s OWNER TO rapport_owner', member.type, member.identity);
+		END IF;
 		IF member.type IN ('function', 'procedure', 'aggregate')
 			AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc AS p
 							JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang

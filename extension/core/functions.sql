@@ -357,3 +357,11 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT
 AS 'MODULE_PATHNAME', 'core_event_emit_sql';
 COMMENT ON FUNCTION rapport.event_emit(text, text, jsonb) IS
 'Writes an event to the write-ahead log; it leaves with the commit, or never. Address p:<person_id> or c:<conversation_id>; at most 8 kB. A transactional logical message with prefix "rapport": 16 bytes of MAC, then {"address","kind","payload"} as JSON. Nothing is written unless wal_level is logical.';
+
+-- Updates
+
+CREATE OR REPLACE FUNCTION rapport.outside_extension(statement text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'core_outside_extension_sql';
+COMMENT ON FUNCTION rapport.outside_extension(text) IS
+'Runs a statement of an update script as one that is not part of it, with the rights of the caller: a grant is then this database''s own and is dumped.';

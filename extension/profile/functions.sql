@@ -261,9 +261,10 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION rapport.preferences_of(bigint) IS 'The preferences of a person, one row a mode, in the shape that set_preference() takes.';
 
+-- Not BEGIN ATOMIC: its use of the row type would keep the table from new columns with a default.
 CREATE OR REPLACE FUNCTION rapport.missing_steps(person rapport.profile) RETURNS TABLE (step text)
 LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
+AS $$
 	SELECT s.step
 	-- An array, so that the list is made once a query and not once a person.
 	FROM unnest(ARRAY(SELECT coalesce(r.step, d.step)
@@ -283,7 +284,7 @@ BEGIN ATOMIC
 					 WHERE 'attribute:' || a.code = s.step
 					 AND ((missing_steps.person).traits[a.attribute_id] > 0 OR (missing_steps.person).numbers[a.slot + 1] IS NOT NULL))
 		END IS TRUE;
-END;
+$$;
 COMMENT ON FUNCTION rapport.missing_steps(rapport.profile) IS
 'The required steps that this profile lacks; no rows: complete. WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p)) is inlined.';
 
