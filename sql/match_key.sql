@@ -68,7 +68,8 @@ FROM unnest('{0,2,12,13}'::smallint[]) AS option;
 -- Text and binary forms give back every bit
 --
 SELECT match_key(1, 52.5, 13.4, '1990-05-01', ages => '[18,)', embedding => '{0.5,-1}');
-SELECT bool_and(key = key::text::match_key) AS text_is_the_same, bool_and(pg_column_size(key) <= 168) AS small
+SELECT bool_and(key = key::text::match_key) AS text_is_the_same, bool_and(pg_column_size(key) <= 144 + (match_key_parts(key) ->> 'dimensions')::integer) AS small,
+	bool_and(pg_column_size(match_query(key, '2026-01-01')) <= 1024) AS query_small
 FROM (SELECT match_key(i, random() * 180 - 90, random() * 360 - 180, '1990-01-01'::date + i, i % 256, ARRAY[i % 8], ARRAY[i % 256],
 		max_distance_km => i, tags => ARRAY[i::text], embedding => ARRAY(SELECT random()::real FROM generate_series(1, i % 33))) AS key
 	FROM generate_series(1, 500) AS i) AS t;

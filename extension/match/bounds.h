@@ -1,4 +1,4 @@
-/* The bounds that inner tuples of the index hold; in gist.c. */
+/* The bounds that inner tuples of the index hold. */
 #ifndef MATCH_BOUNDS_H
 #define MATCH_BOUNDS_H
 

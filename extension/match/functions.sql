@@ -6,16 +6,16 @@ CREATE OR REPLACE FUNCTION rapport.match_key(
 	max_distance_km double precision DEFAULT NULL, numbers integer[] DEFAULT '{}', number_min integer[] DEFAULT '{}',
 	number_max integer[] DEFAULT '{}', number_unset boolean[] DEFAULT '{}', active_on date DEFAULT NULL, tags text[] DEFAULT '{}',
 	embedding real[] DEFAULT '{}', quality double precision DEFAULT 0.5, desirability double precision DEFAULT 0.5,
-	selectivity double precision DEFAULT 0.5, price double precision DEFAULT 0)
+	selectivity double precision DEFAULT 0.5, price double precision DEFAULT 0, joined_on date DEFAULT NULL)
 	RETURNS rapport.match_key
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_build';
-COMMENT ON FUNCTION rapport.match_key(bigint, double precision, double precision, date, integer, integer[], integer[], int4range, double precision, integer[], integer[], integer[], boolean[], date, text[], real[], double precision, double precision, double precision, double precision) IS
+COMMENT ON FUNCTION rapport.match_key(bigint, double precision, double precision, date, integer, integer[], integer[], int4range, double precision, integer[], integer[], integer[], boolean[], date, text[], real[], double precision, double precision, double precision, double precision, date) IS
 'A person for matching, on a table of your own. Only the id must be given; NULL is unset.
 latitude and longitude are degrees, both or neither; without a place only those match who both go everywhere (max_distance_km NULL).
 traits[i] is the answer 0 to 7 to question i of at most 32 (0: no answer); wants[i] the answers accepted, a mask with bit 0 for "no answer" (255: all).
 The first question is the one that the index clusters by: let it be the most selective. ages are the accepted ages in completed years.
 numbers are up to 4 numbers of one''s own, number_min and number_max what is accepted (NULL: open), number_unset whether people without it are.
-tags are hashed into 64 bits; embedding has up to 32 components between -1 and 1; quality, desirability, selectivity and price are between 0 and 1.
+tags are hashed into 112 bits; embedding has up to 32 components between -1 and 1; quality, desirability, selectivity and price are between 0 and 1.
 Raises 22xxx for values out of range.';
 
 CREATE OR REPLACE FUNCTION rapport.match_key_raw(
@@ -23,26 +23,35 @@ CREATE OR REPLACE FUNCTION rapport.match_key_raw(
 	numbers smallint[], number_min smallint[], number_max smallint[], age_min integer, age_max integer,
 	max_distance_km double precision, active_on date, tags text[], embedding real[], number_unset boolean[] DEFAULT NULL,
 	quality double precision DEFAULT 0.5, desirability double precision DEFAULT 0.5, selectivity double precision DEFAULT 0.5,
-	price double precision DEFAULT 0)
+	price double precision DEFAULT 0, joined_on date DEFAULT NULL)
 	RETURNS rapport.match_key
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_build_raw';
-COMMENT ON FUNCTION rapport.match_key_raw(bigint, integer, double precision, double precision, date, bytea, bytea, smallint[], smallint[], smallint[], integer, integer, double precision, date, text[], real[], boolean[], double precision, double precision, double precision, double precision) IS
+COMMENT ON FUNCTION rapport.match_key_raw(bigint, integer, double precision, double precision, date, bytea, bytea, smallint[], smallint[], smallint[], integer, integer, double precision, date, text[], real[], boolean[], double precision, double precision, double precision, double precision, date) IS
 'match_key() for many keys at once: traits and wants are 32 bytes from trait_lanes() and want_lanes(), NULL for no answers and for accepting all. Raises 22xxx.';
 
 CREATE OR REPLACE FUNCTION rapport.match_query(
 	key rapport.match_key, today date, accept_wants bytea DEFAULT NULL, soft_wants bytea DEFAULT NULL, soft_weights real[] DEFAULT NULL,
 	continuation integer DEFAULT 0, weights jsonb DEFAULT NULL, seen bigint[] DEFAULT '{}', after_cost double precision DEFAULT NULL,
 	after_id bigint DEFAULT NULL, active_since date DEFAULT NULL, number_min smallint[] DEFAULT NULL, number_max smallint[] DEFAULT NULL,
-	number_unset boolean[] DEFAULT NULL, soft_number_min smallint[] DEFAULT NULL, soft_number_max smallint[] DEFAULT NULL)
+	number_unset boolean[] DEFAULT NULL, soft_number_min smallint[] DEFAULT NULL, soft_number_max smallint[] DEFAULT NULL,
+	tags text[] DEFAULT NULL, tag_weights real[] DEFAULT NULL, shared_tags integer DEFAULT NULL, joined_since date DEFAULT NULL,
+	radius_km double precision DEFAULT NULL, sort text DEFAULT NULL, bucket_km double precision[] DEFAULT NULL, liked bigint[] DEFAULT NULL)
 	RETURNS rapport.match_query
 	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_query_build';
-COMMENT ON FUNCTION rapport.match_query(rapport.match_key, date, bytea, bytea, real[], integer, jsonb, bigint[], double precision, bigint, date, smallint[], smallint[], boolean[], smallint[], smallint[]) IS
+COMMENT ON FUNCTION rapport.match_query(rapport.match_key, date, bytea, bytea, real[], integer, jsonb, bigint[], double precision, bigint, date, smallint[], smallint[], boolean[], smallint[], smallint[], text[], real[], integer, date, double precision, text, double precision[], bigint[]) IS
 'Whom to find for the person with that key on that day: WHERE key @@ query ORDER BY key <-> query LIMIT k.
 accept_wants are the 32 bytes that the viewer demands if they differ from the wants of the key (those also decide who finds him); soft_wants only score, by soft_weights
-(32 lanes, counted at the first of an attribute, then 4 numbers). continuation is lane_continuation(). weights may hold distance, age, tags, embedding, soft, recency and quality
+(32 lanes, counted at the first of an attribute, then 4 numbers). continuation is lane_continuation().
+weights may hold the weights of the terms distance, age, tags, embedding, soft, recency, quality, desirability, selectivity, newcomer and diversity
 (0 or more; shared out among the terms that the viewer has), decay (gauss, exp, linear), scale_km, offset_km and at_scale (the distance term at offset plus scale),
-age_scale_years and half_life_days. seen are ids left out; with after_cost only what comes after it (and after_id among equals); active_since leaves out the inactive.
-number_min, number_max and number_unset replace the hard ranges of the key for the viewer. Raises 22xxx.';
+age_scale_years, half_life_days, newcomer_days, price (0 to 1: what a price of 1 takes off the score), boost (0 to 1: what the score gains by liked),
+and family: weighted (the sum of the terms) or reciprocal (the chance that both like: logistic in bias plus slope times that sum,
+plus desirability_slope and selectivity_slope times the scalars of the one liked and of the one who likes, from -1 to 1).
+seen are ids left out, liked those who like the viewer; with after_cost only what comes after it (and after_id among equals); active_since and joined_since leave out earlier ones.
+number_min, number_max and number_unset replace the hard ranges of the key for the viewer, radius_km how far the viewer looks (infinity: everywhere).
+tags with tag_weights are those of the viewer (NULL: the bits of the key, equal weights); the 16 that weigh most count. With shared_tags at least so many are shared,
+as far as bits tell: look at the tags themselves as well. sort is best, nearest (by the first of the rising bucket_km that reaches), newest (by day joined) or active (by day active);
+equals are in the order of the score. Raises 22xxx.';
 
 CREATE OR REPLACE FUNCTION rapport.match_explain(key rapport.match_key, query rapport.match_query)
 	RETURNS jsonb
@@ -224,7 +233,8 @@ BEGIN ATOMIC
 												  / cardinality(map.lane_of)), 1)
 						  + CASE WHEN p.about <> '' THEN 0.25 ELSE 0 END
 						  + CASE WHEN p.tags <> '{}' THEN 0.25 ELSE 0 END,
-			   number_unset => r.number_unset)
+			   number_unset => r.number_unset,
+			   joined_on => (p.created_at AT TIME ZONE 'UTC')::date)
 	FROM rapport.profile AS p
 	JOIN rapport.preference AS f ON f.person_id = p.person_id
 	LEFT JOIN rapport.activity AS y ON y.person_id = p.person_id

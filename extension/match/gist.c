@@ -27,17 +27,25 @@ PG_FUNCTION_INFO_V1(match_gist_sortsupport);
 /* Bits of a coordinate that the Hilbert curve goes by. */
 #define CURVE_BITS 21
 /*
- * Within a region of the curve (2^-9 of the cube's edge, 25 km) leaves go by
- * age in classes of 2^10 days, then on along the curve: in a big city that
- * halves the pages of an ordered scan, elsewhere a region has less than a page.
+ * Within a region of the curve (2^-8 of the cube's edge, 50 km) leaves go by
+ * whether there are tags, by age in classes of 2^10 days, then on along the
+ * curve: in a big city that halves the pages of an ordered scan, elsewhere a
+ * region has less than a page. Who has no tags can share none, so that half of
+ * the leaves has a lower bound of the score.
  */
-#define REGION_BITS 9
+#define REGION_BITS 8
 #define AGE_SHIFT 10
 #define AGE_BITS 6
+/* A longer edge of a box than a region's. */
+#define REGION_UNITS (2LL * MATCH_UNIT >> REGION_BITS)
 /* What a day of birth weighs against a place in a split: a year is 8 km. */
 #define DAY_UNITS (MATCH_UNIT / 6371 * 8 / 365)
 /* A split leaves at least one in so many of the tuples on each side. */
 #define LEAST_SHARE 4
+
+/* Room for tuples on a page, and how much of it a build fills. */
+#define PAGE_ROOM (BLCKSZ - SizeOfPageHeaderData - MAXALIGN(sizeof(GISTPageOpaqueData)))
+#define FILLED 0.8
 
 Datum
 match_gist_consistent(PG_FUNCTION_ARGS)
@@ -65,81 +73,6 @@ match_gist_distance(PG_FUNCTION_ARGS)
 	if (match_is_leaf(key))
 		PG_RETURN_FLOAT8(match_leaf_cost(key, query));
 	PG_RETURN_FLOAT8(match_bounds_cost(key, query));
-}
-
-/*
- * Bounds
- */
-
-static void
-bounds_of_leaf(const MatchKey *key, MatchBounds *bounds)
-{
-	memset(bounds, 0, sizeof(*bounds));
-	match_set_size(bounds, sizeof(*bounds));
-	bounds->head = MATCH_BOUNDS_1;
-	bounds->mode_min = bounds->mode_max = key->mode;
-	memcpy(bounds->low, key->at, sizeof(bounds->low));
-	memcpy(bounds->high, key->at, sizeof(bounds->high));
-	bounds->reach = key->reach;
-	bounds->born_min = key->born;
-	bounds->born_max = key->born == MATCH_BORN_UNSET ? 0 : key->born;
-	bounds->active = key->active;
-	bounds->age_min = key->age_min;
-	bounds->age_max = key->age_max;
-	bounds->desirability = key->desirability;
-	bounds->selectivity = key->selectivity;
-	bounds->price = key->price;
-	bounds->quality = key->quality;
-	for (int i = 0; i < MATCH_NUMBERS; i++)
-	{
-		bool		unset = key->numbers[i] == MATCH_NUMBER_UNSET;
-
-		bounds->number_min[i] = unset ? PG_INT16_MAX : key->numbers[i];
-		bounds->number_max[i] = unset ? PG_INT16_MIN : key->numbers[i];
-	}
-	memcpy(bounds->traits, key->traits, MATCH_BOUND_LANES);
-	memcpy(bounds->wants, key->wants, MATCH_BOUND_LANES);
-}
-
-void
-match_bounds_of(const void *value, MatchBounds *bounds)
-{
-	if (match_is_leaf(value))
-		bounds_of_leaf(value, bounds);
-	else
-		memcpy(bounds, value, sizeof(*bounds));
-}
-
-void
-match_bounds_add(MatchBounds *a, const MatchBounds *b)
-{
-	a->mode_min = Min(a->mode_min, b->mode_min);
-	a->mode_max = Max(a->mode_max, b->mode_max);
-	for (int i = 0; i < 3; i++)
-	{
-		a->low[i] = Min(a->low[i], b->low[i]);
-		a->high[i] = Max(a->high[i], b->high[i]);
-	}
-	a->reach = Max(a->reach, b->reach);
-	a->born_min = Min(a->born_min, b->born_min);
-	a->born_max = Max(a->born_max, b->born_max);
-	a->active = Max(a->active, b->active);
-	a->age_min = Min(a->age_min, b->age_min);
-	a->age_max = Max(a->age_max, b->age_max);
-	a->desirability = Max(a->desirability, b->desirability);
-	a->selectivity = Max(a->selectivity, b->selectivity);
-	a->price = Min(a->price, b->price);
-	a->quality = Max(a->quality, b->quality);
-	for (int i = 0; i < MATCH_NUMBERS; i++)
-	{
-		a->number_min[i] = Min(a->number_min[i], b->number_min[i]);
-		a->number_max[i] = Max(a->number_max[i], b->number_max[i]);
-	}
-	for (int i = 0; i < MATCH_BOUND_LANES; i++)
-	{
-		a->traits[i] |= b->traits[i];
-		a->wants[i] |= b->wants[i];
-	}
 }
 
 Datum
@@ -210,13 +143,14 @@ match_gist_penalty(PG_FUNCTION_ARGS)
 	growth += (double) DAY_UNITS * (Max(a.born_min - b.born_min, 0) + Max(b.born_max - a.born_max, 0));
 	*penalty = 1000.0 * modes + 50.0 * apart +
 		5.0 * (bits_outside(a.traits, b.traits, 1) + bits_outside(a.wants, b.wants, 1)) +
+		0.01 * ((a.tags_max == 0) != (b.tags_max == 0)) +
 		(growth + 0.001 * edges) / MATCH_UNIT;
 	PG_RETURN_POINTER(penalty);
 }
 
 /*
- * The order of the leaves: mode, the clustering lane, the region, the age, the
- * rest of the Hilbert curve, then the other lanes that bounds keep, then the id.
+ * The order of the leaves: mode, the first lane, the region, whether there are
+ * tags, the age, the rest of the Hilbert curve, the other lanes, the id.
  */
 
 /* How far along a Hilbert curve through the cube around the earth a place is. */
@@ -266,7 +200,7 @@ curve_position(const int32 *at)
 	return position;
 }
 
-/* 40 bits: the region on the curve, the class of age, and where in the region. */
+/* 40 bits: the region on the curve, tags or none, the class of age, and where in the region. */
 static uint64
 leading_position(const MatchKey *key)
 {
@@ -274,9 +208,10 @@ leading_position(const MatchKey *key)
 	uint64		age = Min(key->born >> AGE_SHIFT, (1 << AGE_BITS) - 1);
 	uint64		region = position >> (3 * (CURVE_BITS - REGION_BITS));
 	uint64		rest = position & ((UINT64CONST(1) << 3 * (CURVE_BITS - REGION_BITS)) - 1);
-	int			left = 40 - 3 * REGION_BITS - AGE_BITS;
+	uint64		tagged = match_tag_number(key->tags) > 0;
+	int			left = 40 - 3 * REGION_BITS - 1 - AGE_BITS;
 
-	return (region << AGE_BITS | age) << left | rest >> (3 * (CURVE_BITS - REGION_BITS) - left);
+	return ((region << 1 | tagged) << AGE_BITS | age) << left | rest >> (3 * (CURVE_BITS - REGION_BITS) - left);
 }
 
 static int
@@ -298,12 +233,29 @@ compare_keys(const MatchKey *a, const MatchKey *b)
 	q = curve_position(b->at);
 	if (p != q)
 		return p < q ? -1 : 1;
-	order = memcmp(a->traits, b->traits, MATCH_BOUND_LANES);
+	order = memcmp(a->traits, b->traits, MATCH_LANES);
 	if (order == 0)
-		order = memcmp(a->wants, b->wants, MATCH_BOUND_LANES);
+		order = memcmp(a->wants, b->wants, MATCH_LANES);
 	if (order != 0)
 		return order;
 	return (a->id > b->id) - (a->id < b->id);
+}
+
+/* How far apart two neighbours of the order are, 0 to 4. */
+static int
+step_between(const MatchKey *a, const MatchKey *b)
+{
+	uint64		p = leading_position(a);
+	uint64		q = leading_position(b);
+	int			left = 40 - 3 * REGION_BITS;
+
+	if (a->mode != b->mode || a->traits[0] != b->traits[0] || a->wants[0] != b->wants[0])
+		return 4;
+	if (p >> left != q >> left)
+		return 3;
+	if (p >> (left - 1) != q >> (left - 1))
+		return 2;
+	return p >> (left - 1 - AGE_BITS) != q >> (left - 1 - AGE_BITS);
 }
 
 static int
@@ -351,9 +303,9 @@ match_gist_sortsupport(PG_FUNCTION_ARGS)
 }
 
 /*
- * Splitting a page: where the modes differ, else where the clustering lane
- * does, else across the longest edge of place and age. Each as near to the
- * middle as it goes.
+ * Splitting a page that is full: where the modes differ, else where the first
+ * lane does, else in a region by tags, else across the longest edge of place
+ * and age. Each as near to the middle as it goes.
  */
 
 typedef struct SplitItem
@@ -437,11 +389,61 @@ find_split(SplitItem *items, int n)
 			axis = i;
 		}
 	}
+	if (axis == 3 || longest < 2 * REGION_UNITS)
+	{
+		for (int i = 0; i < n; i++)
+			items[i].rank = items[i].bounds.tags_max > 0;
+		qsort(items, n, sizeof(SplitItem), compare_items);
+		if ((split = split_at_change(items, n, 2 * LEAST_SHARE)) > 0)
+			return split;
+	}
 	for (int i = 0; i < n; i++)
 		items[i].rank = middle_of(&items[i].bounds, axis);
 	qsort(items, n, sizeof(SplitItem), compare_items);
 	split = split_at_change(items, n, LEAST_SHARE);
 	return split > 0 ? split : n / 2;
+}
+
+/*
+ * A build that sorts hands over some pages of tuples in their order, to be
+ * split until each part has room on a page: the first of even parts, ending
+ * where the order makes its greatest step nearby. Returns 0 if this is a page
+ * that is full and one tuple more, which is to be split as it goes best.
+ */
+static int
+find_cut(const GistEntryVector *entries, int n)
+{
+	Size		size = 0;
+	Size		largest = 0;
+	int			parts;
+	int			middle;
+	int			best = 0;
+	int			best_step = -1;
+
+	for (int i = FirstOffsetNumber; i <= n; i++)
+	{
+		Size		one = MAXALIGN(sizeof(IndexTupleData) + match_size(match_flat(entries->vector[i].key))) + sizeof(ItemIdData);
+
+		size += one;
+		largest = Max(largest, one);
+	}
+	if (size <= PAGE_ROOM + 2 * largest)
+		return 0;
+	parts = Max((int) rint(size / (FILLED * PAGE_ROOM)), 2);
+	middle = n / parts;
+	for (int i = Max(middle * 3 / 4, 1); i <= Min(middle * 5 / 4, (int) (PAGE_ROOM / largest)); i++)
+	{
+		const void *before = match_flat(entries->vector[i].key);
+		const void *after = match_flat(entries->vector[i + 1].key);
+		int			step = match_is_leaf(before) && match_is_leaf(after) ? step_between(before, after) : 0;
+
+		if (step > best_step || (step == best_step && abs(i - middle) < abs(best - middle)))
+		{
+			best = i;
+			best_step = step;
+		}
+	}
+	return Max(best, 1);
 }
 
 static Datum
@@ -472,7 +474,9 @@ match_gist_picksplit(PG_FUNCTION_ARGS)
 		items[i].offset = i + FirstOffsetNumber;
 		match_bounds_of(match_flat(entries->vector[i + FirstOffsetNumber].key), &items[i].bounds);
 	}
-	vector->spl_nleft = find_split(items, n);
+	vector->spl_nleft = find_cut(entries, n);
+	if (vector->spl_nleft == 0)
+		vector->spl_nleft = find_split(items, n);
 	vector->spl_nright = n - vector->spl_nleft;
 	vector->spl_left = palloc((n + 1) * sizeof(OffsetNumber));
 	vector->spl_right = palloc((n + 1) * sizeof(OffsetNumber));

@@ -14,9 +14,11 @@
 #define MATCH_LANES 32
 #define MATCH_NUMBERS 4
 #define MATCH_EMBEDDING_MAX 32
-#define MATCH_TERMS 7
-/* Leading lanes that the inner keys of the index keep. */
-#define MATCH_BOUND_LANES 8
+#define MATCH_TERMS 11
+#define MATCH_TAG_BYTES 14
+/* The tags of the viewer that count: those that weigh most. */
+#define MATCH_QUERY_TAGS 16
+#define MATCH_BUCKETS 12
 
 /* One unit of a coordinate: the radius of the earth is 2^30 of them. */
 #define MATCH_UNIT 1073741824
@@ -59,7 +61,8 @@ typedef struct MatchKey
 	int16_t		numbers[MATCH_NUMBERS];
 	int16_t		number_min[MATCH_NUMBERS];
 	int16_t		number_max[MATCH_NUMBERS];
-	uint64_t	tags;			/* one bit a tag, by hash */
+	uint16_t	joined;			/* day like active; 0 for unknown */
+	uint8_t		tags[MATCH_TAG_BYTES];	/* one bit a tag, by hash */
 	uint8_t		traits[MATCH_LANES];
 	uint8_t		wants[MATCH_LANES];
 	int8_t		embedding[MATCH_EMBEDDING_MAX]; /* as many as the size has room for */
@@ -67,14 +70,17 @@ typedef struct MatchKey
 
 #define MATCH_KEY_FIXED offsetof(MatchKey, embedding)
 
-/* What all keys below an inner tuple of the index have in common. */
+/*
+ * What all keys below an inner tuple of the index have in common. Tags, traits
+ * and wants stand where they do in a key.
+ */
 typedef struct MatchBounds
 {
 	uint32_t	header;
 	uint8_t		head;
 	uint8_t		mode_min;
 	uint8_t		mode_max;
-	uint8_t		unused;
+	uint8_t		tags_max;		/* the most tags of one key */
 	int32_t		low[3];
 	int32_t		high[3];
 	uint32_t	reach;
@@ -89,8 +95,10 @@ typedef struct MatchBounds
 	uint8_t		quality;
 	int16_t		number_min[MATCH_NUMBERS];	/* of those set, like born */
 	int16_t		number_max[MATCH_NUMBERS];
-	uint8_t		traits[MATCH_BOUND_LANES];
-	uint8_t		wants[MATCH_BOUND_LANES];
+	uint16_t	joined;
+	uint8_t		tags[MATCH_TAG_BYTES];
+	uint8_t		traits[MATCH_LANES];
+	uint8_t		wants[MATCH_LANES];
 } MatchBounds;
 
 typedef enum MatchTerm
@@ -101,8 +109,27 @@ typedef enum MatchTerm
 	MATCH_EMBEDDING,
 	MATCH_SOFT,
 	MATCH_RECENCY,
-	MATCH_QUALITY
+	MATCH_QUALITY,
+	MATCH_DESIRABILITY,
+	MATCH_SELECTIVITY,
+	MATCH_NEWCOMER,
+	MATCH_DIVERSITY
 } MatchTerm;
+
+/* How the terms make a score. */
+typedef enum MatchFamily
+{
+	MATCH_WEIGHTED,				/* their sum */
+	MATCH_RECIPROCAL			/* the chance that both like each other */
+} MatchFamily;
+
+typedef enum MatchOrder
+{
+	MATCH_BEST,
+	MATCH_NEAREST,				/* by bucket of distance */
+	MATCH_NEWEST,				/* by day joined */
+	MATCH_ACTIVE				/* by day active */
+} MatchOrder;
 
 typedef enum MatchDecay
 {
@@ -126,24 +153,41 @@ typedef struct MatchQuery
 	uint8_t		decay;			/* MatchDecay */
 	uint8_t		after;			/* MatchAfter */
 	uint8_t		number_unset;
+	uint8_t		family;			/* MatchFamily */
+	uint8_t		order;			/* MatchOrder */
+	uint8_t		shared_min;		/* tags that must be shared, as far as bits tell */
+	uint8_t		tag_count;
 	int32_t		today;			/* days since 2000-01-01 */
 	uint32_t	continuation;	/* bit i: lane i continues lane i - 1; bit 0 is 0 */
+	uint32_t	reach;			/* greatest chord to those the viewer asks for */
 	double		after_cost;
 	int64_t		after_id;
-	double		weights[MATCH_TERMS];
 	double		scale_km;
 	double		offset_km;
 	double		at_scale;		/* the distance term at offset + scale */
 	double		age_scale;		/* years after which the age term is one half */
 	double		half_life;		/* days after which the recency term is */
+	double		newcomer_days;	/* in which the newcomer term falls from 1 to 0 */
+	double		bias;			/* of the log odds of a like, if reciprocal */
+	double		slope;			/* of the log odds by the sum of the terms */
+	double		desirability_slope;
+	double		selectivity_slope;
+	double		price;			/* what the price costs */
+	double		boost;			/* what being liked saves */
+	float		weights[MATCH_TERMS];
+	float		soft_weights[MATCH_LANES + MATCH_NUMBERS];	/* by first lane, then numbers */
+	float		tag_weights[MATCH_QUERY_TAGS];	/* falling */
+	uint8_t		tag_bits[MATCH_QUERY_TAGS];
+	uint8_t		tag_numbers[MATCH_QUERY_TAGS];	/* how many tags share the bit */
+	uint32_t	buckets[MATCH_BUCKETS]; /* rising chords, at the end 0 */
 	uint16_t	active_since;
+	uint16_t	joined_since;
 	int16_t		number_min[MATCH_NUMBERS];
 	int16_t		number_max[MATCH_NUMBERS];
 	int16_t		soft_number_min[MATCH_NUMBERS];
 	int16_t		soft_number_max[MATCH_NUMBERS];
 	uint8_t		accept[MATCH_LANES];
 	uint8_t		soft[MATCH_LANES];
-	float		soft_weights[MATCH_LANES + MATCH_NUMBERS];
 
 	/* From here on: match_query_finish(). */
 	uint16_t	born_min;
@@ -152,10 +196,8 @@ typedef struct MatchQuery
 	uint8_t		age_high;
 	bool		numbers_open;	/* I accept any number */
 	bool		numbers_unset;	/* I have none */
-	bool		has_soft;
-	bool		has_embedding;
-	uint64_t	accept_bound;	/* the leading lanes */
-	uint64_t	traits_bound;
+	uint32_t	soft_lanes;		/* first lanes that have a soft weight */
+	bool		soft_numbers;
 	double		share[MATCH_TERMS]; /* of the score; they add up to 1 */
 	double		offset;			/* in units of the coordinates */
 	double		rate;			/* of the decay, per unit or unit squared */
@@ -164,10 +206,14 @@ typedef struct MatchQuery
 	double		recency_rate;
 	double		tag_share;
 	double		soft_share;
+	double		odds_forward;	/* what the log odds of the viewer's like start from */
+	double		odds_back;
 	uint32_t	seen_count;
 	uint32_t	seen_mask;		/* slots - 1; slots is 0 or a power of 2 */
+	uint32_t	liked_count;
+	uint32_t	liked_mask;
 	MatchKey	viewer;
-	int64_t		seen[];			/* open addressing; MATCH_SEEN_FREE = free */
+	int64_t		seen[];			/* open addressing; MATCH_SEEN_FREE = free; then those who liked */
 } MatchQuery;
 
 #define MATCH_QUERY_1 1
@@ -199,6 +245,17 @@ static inline int
 match_dimensions(const MatchKey *key)
 {
 	return (int) (match_size(key) - MATCH_KEY_FIXED);
+}
+
+/* How many bits of tags are set. */
+static inline int
+match_tag_number(const uint8_t *tags)
+{
+	int			n = 0;
+
+	for (int i = 0; i < MATCH_TAG_BYTES; i++)
+		n += __builtin_popcount(tags[i]);
+	return n;
 }
 
 static inline bool

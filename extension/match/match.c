@@ -31,7 +31,7 @@ static const struct config_enum_entry simd_options[] = {
 };
 
 static const char *const term_names[MATCH_TERMS] = {
-	"distance", "age", "tags", "embedding", "soft", "recency", "quality"
+	"distance", "age", "tags", "embedding", "soft", "recency", "quality", "desirability", "selectivity", "newcomer", "diversity"
 };
 
 static bool
@@ -172,17 +172,15 @@ match_explain(PG_FUNCTION_ARGS)
 	const MatchKey *viewer = &query->viewer;
 	JsonbParseState *state = NULL;
 	MatchReport report;
-	double		score = 0;
 
 	if (!match_is_leaf(key))
 		match_invalid("the key is not a person's", NULL);
 	match_report(key, query, &report);
-	for (int i = 0; i < MATCH_TERMS; i++)
-		score += query->share[i] * report.terms[i];
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	put_bool(&state, "accepts", report.accepts);
 	put_double(&state, "cost", report.cost);
-	put_double(&state, "score", score);
+	put_double(&state, "score", report.score);
+	put_bool(&state, "liked", report.liked);
 	if (match_has_place(key) && match_has_place(viewer))
 		put_double(&state, "distance_m", match_distance_km(key, viewer) * 1000);
 	else
@@ -192,6 +190,8 @@ match_explain(PG_FUNCTION_ARGS)
 	put_bool(&state, "mode", report.mode);
 	put_bool(&state, "other", report.other);
 	put_bool(&state, "active", report.active);
+	put_bool(&state, "joined", report.joined);
+	put_bool(&state, "tags", report.tags);
 	put_bool(&state, "unseen", report.unseen);
 	put_bool(&state, "beyond", report.beyond);
 	put_side(&state, "viewer", &report, 0);
@@ -277,7 +277,8 @@ match_key_parts(PG_FUNCTION_ARGS)
 		pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
 	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	put_integer(&state, "tags", __builtin_popcountll(key->tags));
+	put_days(&state, "joined", (int64) key->joined - 1, key->joined == 0);
+	put_integer(&state, "tags", match_tag_number(key->tags));
 	put_integer(&state, "dimensions", match_dimensions(key));
 	put_bytes(&state, "traits", key->traits, MATCH_LANES);
 	put_bytes(&state, "wants", key->wants, MATCH_LANES);

@@ -34,7 +34,7 @@ typedef void (*LanesFunction) (const uint8_t *traits, const uint8_t *accept,
 							   uint32_t *forward, uint32_t *back);
 typedef int32_t (*DotFunction) (const int8_t *a, const int8_t *b, int n);
 
-static void
+static inline void
 lanes_scalar(const uint8_t *traits, const uint8_t *accept,
 			 const uint8_t *own, const uint8_t *wants,
 			 uint32_t *forward, uint32_t *back)
@@ -72,7 +72,7 @@ lanes_half_sse2(const uint8_t *a, const uint8_t *b)
 	return (uint32_t) _mm_movemask_epi8(_mm_cmpeq_epi8(both, _mm_setzero_si128())) ^ 0xFFFF;
 }
 
-static void
+static inline void
 lanes_sse2(const uint8_t *traits, const uint8_t *accept,
 		   const uint8_t *own, const uint8_t *wants,
 		   uint32_t *forward, uint32_t *back)
@@ -103,7 +103,7 @@ dot_sse2(const int8_t *a, const int8_t *b, int n)
 }
 
 __attribute__((target("avx2")))
-static void
+static inline void
 lanes_avx2(const uint8_t *traits, const uint8_t *accept,
 		   const uint8_t *own, const uint8_t *wants,
 		   uint32_t *forward, uint32_t *back)
@@ -140,48 +140,6 @@ dot_avx2(const int8_t *a, const int8_t *b, int n)
 static LanesFunction lanes = lanes_scalar;
 static DotFunction dot = dot_scalar;
 
-bool
-match_simd_available(MatchSimd path)
-{
-	switch (path)
-	{
-		case MATCH_SIMD_AUTO:
-		case MATCH_SIMD_SCALAR:
-			return true;
-#ifdef HAVE_X86
-		case MATCH_SIMD_SSE2:
-			return true;
-		case MATCH_SIMD_AVX2:
-			__builtin_cpu_init();
-			return __builtin_cpu_supports("avx2") != 0;
-#endif
-		default:
-			return false;
-	}
-}
-
-void
-match_simd_use(MatchSimd path)
-{
-	if (path == MATCH_SIMD_AUTO)
-		path = match_simd_available(MATCH_SIMD_AVX2) ? MATCH_SIMD_AVX2 :
-			match_simd_available(MATCH_SIMD_SSE2) ? MATCH_SIMD_SSE2 : MATCH_SIMD_SCALAR;
-	lanes = lanes_scalar;
-	dot = dot_scalar;
-#ifdef HAVE_X86
-	if (path == MATCH_SIMD_SSE2)
-	{
-		lanes = lanes_sse2;
-		dot = dot_sse2;
-	}
-	if (path == MATCH_SIMD_AVX2)
-	{
-		lanes = lanes_avx2;
-		dot = dot_avx2;
-	}
-#endif
-}
-
 /*
  * The last lanes of the attributes none of whose lanes is in passed. A lane
  * whose bit in continuation is set belongs to the attribute of the lane before.
@@ -200,16 +158,23 @@ groups_failed(uint32_t passed, uint32_t continuation)
 	return ~(passed | continuation >> 1);
 }
 
-/* exp(-x) for x >= 0, to about 1e-15, from operations that are exact everywhere. */
-static double
+/* exp(-x) for x >= 0, to about 1e-14, from operations that are exact everywhere. */
+static inline double
 decay(double x)
 {
-	static const double inverse[] = {
-		1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
-		1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600
+	/* 2^(-i/32). */
+	static const double powers[] = {
+		0x1.0000000000000p+0, 0x1.f50765b6e4540p-1, 0x1.ea4afa2a490dap-1, 0x1.dfc97337b9b5fp-1,
+		0x1.d5818dcfba487p-1, 0x1.cb720dcef9069p-1, 0x1.c199bdd85529cp-1, 0x1.b7f76f2fb5e47p-1,
+		0x1.ae89f995ad3adp-1, 0x1.a5503b23e255dp-1, 0x1.9c49182a3f090p-1, 0x1.93737b0cdc5e5p-1,
+		0x1.8ace5422aa0dbp-1, 0x1.82589994cce13p-1, 0x1.7a11473eb0187p-1, 0x1.71f75e8ec5f74p-1,
+		0x1.6a09e667f3bcdp-1, 0x1.6247eb03a5585p-1, 0x1.5ab07dd485429p-1, 0x1.5342b569d4f82p-1,
+		0x1.4bfdad5362a27p-1, 0x1.44e086061892dp-1, 0x1.3dea64c123422p-1, 0x1.371a7373aa9cbp-1,
+		0x1.306fe0a31b715p-1, 0x1.29e9df51fdee1p-1, 0x1.2387a6e756238p-1, 0x1.1d4873168b9aap-1,
+		0x1.172b83c7d517bp-1, 0x1.11301d0125b51p-1, 0x1.0b5586cf9890fp-1, 0x1.059b0d3158574p-1
 	};
 	double		r;
-	double		sum;
+	double		square;
 	int64_t		n;
 	union
 	{
@@ -219,14 +184,25 @@ decay(double x)
 
 	if (x >= 700)
 		return 0;
-	n = (int64_t) (x * 1.4426950408889634 + 0.5);
-	/* ln 2 in two parts; the first has 21 zero bits at the end. */
-	r = (n * 6.93147180369123816490e-01 - x) + n * 1.90821492927058770002e-10;
-	sum = inverse[12];
-	for (int i = 11; i >= 0; i--)
-		sum = sum * r + inverse[i];
-	power.bits = (uint64_t) (1023 - n) << 52;
-	return sum * power.value;
+	n = (int64_t) (x * 46.16624130844683 + 0.5);
+	/* ln 2 / 32 in two parts; the first has 21 zero bits at the end. */
+	r = (n * 0x1.62e42fee00000p-6 - x) + n * 0x1.a39ef35793c76p-38;
+	square = r * r;
+	power.bits = (uint64_t) (1023 - (n >> 5)) << 52;
+	return power.value * powers[n & 31] *
+		((1 + r) + square * ((0.5 + r * (1.0 / 6)) + square * ((1.0 / 24) + r * (1.0 / 120))));
+}
+
+/* 1 / (1 + exp(-x)) */
+static inline double
+logistic(double x)
+{
+	double		e;
+
+	if (x >= 0)
+		return 1 / (1 + decay(x));
+	e = decay(-x);
+	return e / (1 + e);
 }
 
 /* A number in [0, 1) that depends on the person and the day. */
@@ -284,16 +260,13 @@ number_accepted(int16_t number, int16_t min, int16_t max, bool unset)
 	return number == MATCH_NUMBER_UNSET ? unset : number >= min && number <= max;
 }
 
-static bool
-is_seen(const MatchQuery *query, int64_t id)
+/* Whether an id is in a table of mask + 1 slots that is not full. */
+static inline bool
+is_in(const int64_t *slots, uint32_t mask, int64_t id)
 {
-	uint64_t	slot;
-
-	if (query->seen_count == 0)
-		return false;
-	for (slot = (uint64_t) id * 0x9E3779B97F4A7C15 >> 32;; slot++)
+	for (uint64_t slot = (uint64_t) id * 0x9E3779B97F4A7C15 >> 32;; slot++)
 	{
-		int64_t		found = query->seen[slot & query->seen_mask];
+		int64_t		found = slots[slot & mask];
 
 		if (found == id)
 			return true;
@@ -302,12 +275,32 @@ is_seen(const MatchQuery *query, int64_t id)
 	}
 }
 
-/* The distance term; squared is a squared chord. */
+static inline bool
+is_seen(const MatchQuery *query, int64_t id)
+{
+	return query->seen_count > 0 && is_in(query->seen, query->seen_mask, id);
+}
+
+static inline bool
+has_liked(const MatchQuery *query, int64_t id)
+{
+	return query->liked_count > 0 &&
+		is_in(query->seen + match_seen_slots(query->seen_count), query->liked_mask, id);
+}
+
+/*
+ * The terms. Those that bounds have too take what both can give.
+ */
+
+/* squared is a squared chord. */
 static inline double
 distance_term(const MatchQuery *query, uint64_t squared)
 {
-	double		over = sqrt((double) squared) - query->offset;
+	double		over;
 
+	if (query->decay == MATCH_GAUSS && query->offset == 0)
+		return decay((double) squared * query->rate);
+	over = sqrt((double) squared) - query->offset;
 	if (over <= 0)
 		return 1;
 	switch (query->decay)
@@ -330,20 +323,66 @@ age_term(const MatchQuery *query, uint16_t born)
 	return decay(off * off * query->age_rate);
 }
 
-static inline double
-recency_term(const MatchQuery *query, uint16_t active)
+/* Days since a day of a key, 0 if it is yet to come; unknown is very long ago. */
+static inline int32_t
+days_since(const MatchQuery *query, uint16_t day)
 {
-	int32_t		days = query->today + 1 - (int32_t) active;
+	int32_t		days = query->today + 1 - (int32_t) day;
 
-	if (active == 0)
-		return 0;
-	return days > 0 ? decay(days * query->recency_rate) : 1;
+	if (day == 0)
+		return INT32_MAX;
+	return days > 0 ? days : 0;
 }
 
 static inline double
-tags_term(const MatchQuery *query, uint64_t tags)
+recency_term(const MatchQuery *query, uint16_t active)
 {
-	return __builtin_popcountll(tags & query->viewer.tags) * query->tag_share;
+	return active == 0 ? 0 : decay(days_since(query, active) * query->recency_rate);
+}
+
+static inline double
+newcomer_term(const MatchQuery *query, uint16_t joined)
+{
+	double		days = days_since(query, joined);
+
+	return days < query->newcomer_days ? 1 - days / query->newcomer_days : 0;
+}
+
+static inline bool
+has_tag(const uint8_t *tags, uint8_t bit)
+{
+	return tags[bit >> 3] >> (bit & 7) & 1;
+}
+
+/* At most max of the viewer's tags, and those that weigh most. */
+static inline double
+tags_term(const MatchQuery *query, const uint8_t *tags, int max)
+{
+	double		sum = 0;
+
+	for (int i = 0; i < query->tag_count && max > 0; i++)
+	{
+		if (has_tag(tags, query->tag_bits[i]))
+		{
+			sum += query->tag_weights[i];
+			max--;
+		}
+	}
+	sum *= query->tag_share;
+	return sum < 1 ? sum : 1;
+}
+
+static bool
+shares_tags(const MatchQuery *query, const uint8_t *tags)
+{
+	int			shared = 0;
+
+	for (int i = 0; i < query->tag_count; i++)
+	{
+		if (has_tag(tags, query->tag_bits[i]))
+			shared += query->tag_numbers[i];
+	}
+	return shared >= query->shared_min;
 }
 
 static inline double
@@ -356,35 +395,50 @@ embedding_term(const MatchQuery *query, const MatchKey *key)
 	return product <= -1 ? 0 : product >= 1 ? 1 : (1 + product) * 0.5;
 }
 
+/* The wishes that the lanes meet, and those numbers between min and max that are set. */
 static double
-soft_term(const MatchQuery *query, const MatchKey *key)
+soft_term(const MatchQuery *query, const uint8_t *traits, const int16_t *min, const int16_t *max)
 {
 	double		sum = 0;
 	uint32_t	passed;
-	uint32_t	failed;
 	uint32_t	unused;
-	int			first = 0;
 
-	lanes(key->traits, query->soft, key->traits, query->soft, &passed, &unused);
-	failed = groups_failed(passed, query->continuation);
-	for (int last = 0; last < MATCH_LANES; last++)
+	if (query->soft_lanes != 0)
 	{
-		if (last + 1 < MATCH_LANES && (query->continuation >> (last + 1) & 1) != 0)
-			continue;
-		if ((failed >> last & 1) == 0)
-			sum += query->soft_weights[first];
-		first = last + 1;
+		uint32_t	c = query->continuation;
+
+		lanes(traits, query->soft, traits, query->soft, &passed, &unused);
+		/* Carries a pass down to the first lane, over 1, 2, 4 ... lanes. */
+		for (int shift = 1; c != 0; shift *= 2)
+		{
+			passed |= (passed & c) >> shift;
+			c &= c << shift;
+		}
+		for (passed &= query->soft_lanes; passed != 0; passed &= passed - 1)
+			sum += query->soft_weights[__builtin_ctz(passed)];
 	}
-	for (int i = 0; i < MATCH_NUMBERS; i++)
+	if (query->soft_numbers)
 	{
-		if (number_accepted(key->numbers[i], query->soft_number_min[i], query->soft_number_max[i], false))
-			sum += query->soft_weights[MATCH_LANES + i];
+		for (int i = 0; i < MATCH_NUMBERS; i++)
+		{
+			if (min[i] != MATCH_NUMBER_UNSET &&
+				max[i] >= query->soft_number_min[i] && min[i] <= query->soft_number_max[i])
+				sum += query->soft_weights[MATCH_LANES + i];
+		}
 	}
 	sum *= query->soft_share;
 	return sum < 1 ? sum : 1;
 }
 
 static inline double
+diversity_term(const MatchQuery *query, int64_t id)
+{
+	return mix(id ^ (int64_t) ((uint64_t) query->viewer.id << 11), query->today);
+}
+
+#define SCALAR(byte) ((byte) * (1.0 / 255))
+
+static double
 leaf_term(const MatchKey *key, const MatchQuery *query, MatchTerm term)
 {
 	switch (term)
@@ -394,30 +448,140 @@ leaf_term(const MatchKey *key, const MatchQuery *query, MatchTerm term)
 		case MATCH_AGE:
 			return key->born == MATCH_BORN_UNSET ? 0 : age_term(query, key->born);
 		case MATCH_TAGS:
-			return tags_term(query, key->tags);
+			return tags_term(query, key->tags, MATCH_QUERY_TAGS);
 		case MATCH_EMBEDDING:
 			return embedding_term(query, key);
 		case MATCH_SOFT:
-			return soft_term(query, key);
+			return soft_term(query, key->traits, key->numbers, key->numbers);
 		case MATCH_RECENCY:
 			return recency_term(query, key->active);
 		case MATCH_QUALITY:
-			return key->quality * (1.0 / 255);
+			return SCALAR(key->quality);
+		case MATCH_DESIRABILITY:
+			return SCALAR(key->desirability);
+		case MATCH_SELECTIVITY:
+			return SCALAR(key->selectivity);
+		case MATCH_NEWCOMER:
+			return newcomer_term(query, key->joined);
+		case MATCH_DIVERSITY:
+			return diversity_term(query, key->id);
 	}
 	return 0;
+}
+
+/* The most that a key below the bounds can have. */
+static double
+bounds_term(const MatchBounds *bounds, const MatchQuery *query, MatchTerm term)
+{
+	switch (term)
+	{
+		case MATCH_DISTANCE:
+			return distance_term(query, box_squared(bounds, query->viewer.at));
+		case MATCH_AGE:
+			if (bounds->born_min > bounds->born_max)
+				return 0;
+			if (query->age_origin < bounds->born_min)
+				return age_term(query, bounds->born_min);
+			if (query->age_origin > bounds->born_max)
+				return age_term(query, bounds->born_max);
+			return 1;
+		case MATCH_TAGS:
+			return tags_term(query, bounds->tags, bounds->tags_max);
+		case MATCH_SOFT:
+			return soft_term(query, bounds->traits, bounds->number_min, bounds->number_max);
+		case MATCH_RECENCY:
+			return recency_term(query, bounds->active);
+		case MATCH_QUALITY:
+			return SCALAR(bounds->quality);
+		case MATCH_DESIRABILITY:
+			return SCALAR(bounds->desirability);
+		case MATCH_SELECTIVITY:
+			return SCALAR(bounds->selectivity);
+		case MATCH_NEWCOMER:
+			return newcomer_term(query, bounds->joined);
+		case MATCH_EMBEDDING:
+		case MATCH_DIVERSITY:
+			break;
+	}
+	return 1;
+}
+
+/* The scalars as log odds. */
+static inline double
+odds(double slope, uint8_t byte)
+{
+	return slope * (byte * (2.0 / 255) - 1);
+}
+
+/*
+ * From the sum of the terms to 1 - score; every step is monotone. The
+ * reciprocal score is the chance that the viewer likes the other times the
+ * chance of the reverse: logistic in the sum, in how much the one is liked and
+ * in how easily the other likes.
+ */
+static inline double
+cost_of(const MatchQuery *query, double sum, uint8_t desirability, uint8_t selectivity, uint8_t price)
+{
+	if (query->family == MATCH_RECIPROCAL)
+		sum = logistic(query->odds_forward + query->slope * sum + odds(query->desirability_slope, desirability)) *
+			logistic(query->odds_back + query->slope * sum + odds(query->selectivity_slope, selectivity));
+	return 1 - (sum - query->price * SCALAR(price));
+}
+
+/* What comes before the cost in the order asked for; squared is a squared chord, if placed. */
+static inline double
+order_of(const MatchQuery *query, bool placed, uint64_t squared, uint16_t joined, uint16_t active)
+{
+	int			bucket = 0;
+
+	switch (query->order)
+	{
+		case MATCH_NEAREST:
+			while (bucket < MATCH_BUCKETS && query->buckets[bucket] != 0 &&
+				   (!placed || !within(squared, query->buckets[bucket])))
+				bucket++;
+			return placed ? bucket : bucket + 1;
+		case MATCH_NEWEST:
+			return days_since(query, joined);
+		case MATCH_ACTIVE:
+			return days_since(query, active);
+		default:
+			return 0;
+	}
+}
+
+/* The cost is between -1 and 3: so it decides only among equals of the order. */
+static inline double
+in_order(double order, double cost)
+{
+	return order + 0.2 * (1 + cost);
+}
+
+/* 1 - score, less what being liked saves. */
+static inline double
+plain_cost(const MatchKey *key, const MatchQuery *query)
+{
+	double		sum = 0;
+	double		cost;
+
+	for (int i = 0; i < MATCH_TERMS; i++)
+	{
+		if (query->share[i] > 0)
+			sum += query->share[i] * leaf_term(key, query, i);
+	}
+	cost = cost_of(query, sum, key->desirability, key->selectivity, key->price);
+	return has_liked(query, key->id) ? cost - query->boost : cost;
 }
 
 double
 match_leaf_cost(const MatchKey *key, const MatchQuery *query)
 {
-	double		score = 0;
+	double		cost = plain_cost(key, query) + TIE_WEIGHT * mix(key->id, query->today);
 
-	for (int i = 0; i < MATCH_TERMS; i++)
-	{
-		if (query->share[i] > 0)
-			score += query->share[i] * leaf_term(key, query, i);
-	}
-	return 1 - score + TIE_WEIGHT * mix(key->id, query->today);
+	if (query->order == MATCH_BEST)
+		return cost;
+	return in_order(order_of(query, match_has_place(key) && match_has_place(&query->viewer),
+							 chord_squared(key->at, query->viewer.at), key->joined, key->active), cost);
 }
 
 static inline bool
@@ -434,103 +598,74 @@ is_beyond(double cost, int64_t id, const MatchQuery *query)
 	}
 }
 
-bool
-match_leaf_accepts(const MatchKey *key, const MatchQuery *query)
+/* Whether both accept each other in all but the lanes; cheap tests first. */
+static inline bool
+is_in_ranges(const MatchKey *key, const MatchQuery *query)
 {
-	const MatchKey *viewer = &query->viewer;
-	uint32_t	forward;
-	uint32_t	back;
-	uint64_t	squared;
-
-	if (key->mode != viewer->mode)
-		return false;
-	lanes(key->traits, query->accept, viewer->traits, key->wants, &forward, &back);
-	if ((forward & back) != UINT32_MAX &&
-		(groups_failed(forward, query->continuation) | groups_failed(back, query->continuation)) != 0)
-		return false;
-	if (key->born < query->born_min || key->born > query->born_max ||
-		key->age_min > query->age_low || key->age_max < query->age_high)
-		return false;
-	if (key->active < query->active_since)
-		return false;
-	if (match_has_place(key) && match_has_place(viewer))
-	{
-		squared = chord_squared(key->at, viewer->at);
-		if (!within(squared, viewer->reach) || !within(squared, key->reach))
-			return false;
-	}
-	else if ((viewer->reach & key->reach) != MATCH_EVERYWHERE)
-		return false;
-	if (!query->numbers_open || !(query->numbers_unset && (key->head & 0x0F) == 0x0F))
-	{
-		for (int i = 0; i < MATCH_NUMBERS; i++)
-		{
-			if (!number_accepted(key->numbers[i], query->number_min[i], query->number_max[i],
-								 query->number_unset >> i & 1) ||
-				!number_accepted(viewer->numbers[i], key->number_min[i], key->number_max[i],
-								 key->head >> i & 1))
-				return false;
-		}
-	}
-	if (key->id == viewer->id)
-		return false;
-	if (query->after != MATCH_AFTER_NONE && !is_beyond(match_leaf_cost(key, query), key->id, query))
-		return false;
-	return !is_seen(query, key->id);
-}
-
-/* Bit i: byte i of x is not 0; the lanes beyond pass. */
-static uint32_t
-lanes_of_bound(uint64_t x)
-{
-	uint32_t	passed = ~(uint32_t) 0xFF;
-	uint8_t		bytes[MATCH_BOUND_LANES];
-
-	memcpy(bytes, &x, sizeof(bytes));
-	for (int i = 0; i < MATCH_BOUND_LANES; i++)
-		passed |= (uint32_t) (bytes[i] != 0) << i;
-	return passed;
+	/* One branch instead of seven that nobody can predict. */
+	return !((key->mode != query->viewer.mode) |
+			 (key->born < query->born_min) | (key->born > query->born_max) |
+			 (key->age_min > query->age_low) | (key->age_max < query->age_high) |
+			 (key->active < query->active_since) | (key->joined < query->joined_since));
 }
 
 static inline bool
-has_zero_byte(uint64_t x)
+is_near(const MatchKey *key, const MatchQuery *query)
 {
-	return ((x - 0x0101010101010101) & ~x & 0x8080808080808080) != 0;
-}
-
-bool
-match_bounds_accept(const MatchBounds *bounds, const MatchQuery *query)
-{
-	const MatchKey *viewer = &query->viewer;
-	uint64_t	forward;
-	uint64_t	back;
 	uint64_t	squared;
 
-	if (viewer->mode < bounds->mode_min || viewer->mode > bounds->mode_max)
-		return false;
-	memcpy(&forward, bounds->traits, sizeof(forward));
-	memcpy(&back, bounds->wants, sizeof(back));
-	forward &= query->accept_bound;
-	back &= query->traits_bound;
-	if ((has_zero_byte(forward) || has_zero_byte(back)) &&
-		(groups_failed(lanes_of_bound(forward), query->continuation) |
-		 groups_failed(lanes_of_bound(back), query->continuation)) != 0)
+	if (!match_has_place(key) || !match_has_place(&query->viewer))
+		return (query->reach & key->reach) == MATCH_EVERYWHERE;
+	squared = chord_squared(key->at, query->viewer.at);
+	return within(squared, query->reach) && within(squared, key->reach);
+}
+
+static bool
+numbers_fit(const MatchKey *key, const MatchQuery *query)
+{
+	for (int i = 0; i < MATCH_NUMBERS; i++)
+	{
+		if (!number_accepted(key->numbers[i], query->number_min[i], query->number_max[i],
+							 query->number_unset >> i & 1) ||
+			!number_accepted(query->viewer.numbers[i], key->number_min[i], key->number_max[i],
+							 key->head >> i & 1))
+			return false;
+	}
+	return true;
+}
+
+static inline bool
+has_reserve(const MatchKey *key, const MatchQuery *query)
+{
+	return is_near(key, query) &&
+		((query->numbers_open && query->numbers_unset && (key->head & 0x0F) == 0x0F) || numbers_fit(key, query)) &&
+		(query->shared_min == 0 || shares_tags(query, key->tags)) &&
+		key->id != query->viewer.id &&
+		(query->after == MATCH_AFTER_NONE || is_beyond(match_leaf_cost(key, query), key->id, query)) &&
+		!is_seen(query, key->id);
+}
+
+/* No key below the bounds passes if this does not; the lanes are left out. */
+static inline bool
+bounds_in_ranges(const MatchBounds *bounds, const MatchQuery *query)
+{
+	uint64_t	squared;
+
+	if ((query->viewer.mode < bounds->mode_min) | (query->viewer.mode > bounds->mode_max) |
+		(bounds->age_min > query->age_low) | (bounds->age_max < query->age_high) |
+		(bounds->active < query->active_since) | (bounds->joined < query->joined_since))
 		return false;
 	/* A window that is not open takes nobody without a birth date. */
 	if (query->born_max != MATCH_BORN_UNSET &&
 		(bounds->born_max < query->born_min || bounds->born_min > query->born_max))
 		return false;
-	if (bounds->age_min > query->age_low || bounds->age_max < query->age_high)
-		return false;
-	if (bounds->active < query->active_since)
-		return false;
-	if (match_has_place(viewer))
+	if (match_has_place(&query->viewer))
 	{
-		squared = box_squared(bounds, viewer->at);
-		if (!within(squared, viewer->reach) || !within(squared, bounds->reach))
+		squared = box_squared(bounds, query->viewer.at);
+		if (!within(squared, query->reach) || !within(squared, bounds->reach))
 			return false;
 	}
-	else if ((viewer->reach & bounds->reach) != MATCH_EVERYWHERE)
+	else if ((query->reach & bounds->reach) != MATCH_EVERYWHERE)
 		return false;
 	if (!query->numbers_open)
 	{
@@ -541,45 +676,131 @@ match_bounds_accept(const MatchBounds *bounds, const MatchQuery *query)
 				return false;
 		}
 	}
-	return true;
+	return query->shared_min == 0 || shares_tags(query, bounds->tags);
+}
+
+static inline bool
+lanes_fit(uint32_t forward, uint32_t back, uint32_t continuation)
+{
+	return (forward & back) == UINT32_MAX ||
+		(groups_failed(forward, continuation) | groups_failed(back, continuation)) == 0;
+}
+
+/* The same once for each path, so that the lanes are compared in line. */
+#define DEFINE_ACCEPTS(path, attributes) \
+attributes static bool \
+leaf_accepts_##path(const MatchKey *key, const MatchQuery *query) \
+{ \
+	uint32_t	forward; \
+	uint32_t	back; \
+\
+	if (!is_in_ranges(key, query)) \
+		return false; \
+	lanes_##path(key->traits, query->accept, query->viewer.traits, key->wants, &forward, &back); \
+	return lanes_fit(forward, back, query->continuation) && has_reserve(key, query); \
+} \
+\
+attributes static bool \
+bounds_accept_##path(const MatchBounds *bounds, const MatchQuery *query) \
+{ \
+	uint32_t	forward; \
+	uint32_t	back; \
+\
+	if (!bounds_in_ranges(bounds, query)) \
+		return false; \
+	lanes_##path(bounds->traits, query->accept, query->viewer.traits, bounds->wants, &forward, &back); \
+	return lanes_fit(forward, back, query->continuation); \
+}
+
+DEFINE_ACCEPTS(scalar, )
+#ifdef HAVE_X86
+DEFINE_ACCEPTS(sse2, )
+DEFINE_ACCEPTS(avx2, __attribute__((target("avx2"))))
+#endif
+
+static bool (*leaf_accepts) (const MatchKey *, const MatchQuery *) = leaf_accepts_scalar;
+static bool (*bounds_accept) (const MatchBounds *, const MatchQuery *) = bounds_accept_scalar;
+
+bool
+match_leaf_accepts(const MatchKey *key, const MatchQuery *query)
+{
+	return leaf_accepts(key, query);
+}
+
+bool
+match_bounds_accept(const MatchBounds *bounds, const MatchQuery *query)
+{
+	return bounds_accept(bounds, query);
 }
 
 double
 match_bounds_cost(const MatchBounds *bounds, const MatchQuery *query)
 {
-	double		score = 0;
+	double		sum = 0;
+	double		cost;
 
 	for (int i = 0; i < MATCH_TERMS; i++)
 	{
-		double		best = 1;
-
-		if (!(query->share[i] > 0))
-			continue;
-		switch (i)
-		{
-			case MATCH_DISTANCE:
-				best = distance_term(query, box_squared(bounds, query->viewer.at));
-				break;
-			case MATCH_AGE:
-				if (bounds->born_min > bounds->born_max)
-					best = 0;
-				else if (query->age_origin < bounds->born_min)
-					best = age_term(query, bounds->born_min);
-				else if (query->age_origin > bounds->born_max)
-					best = age_term(query, bounds->born_max);
-				break;
-			case MATCH_RECENCY:
-				best = recency_term(query, bounds->active);
-				break;
-			case MATCH_QUALITY:
-				best = bounds->quality * (1.0 / 255);
-				break;
-			default:
-				break;
-		}
-		score += query->share[i] * best;
+		if (query->share[i] > 0)
+			sum += query->share[i] * bounds_term(bounds, query, i);
 	}
-	return 1 - score - BOUND_MARGIN;
+	cost = cost_of(query, sum, bounds->desirability, bounds->selectivity, bounds->price) - BOUND_MARGIN;
+	if (query->liked_count > 0)
+		cost -= query->boost;
+	if (query->order == MATCH_BEST)
+		return cost;
+	return in_order(order_of(query, match_has_place(&query->viewer), box_squared(bounds, query->viewer.at),
+							 bounds->joined, bounds->active), cost);
+}
+
+/*
+ * Choosing a path.
+ */
+
+bool
+match_simd_available(MatchSimd path)
+{
+	switch (path)
+	{
+		case MATCH_SIMD_AUTO:
+		case MATCH_SIMD_SCALAR:
+			return true;
+#ifdef HAVE_X86
+		case MATCH_SIMD_SSE2:
+			return true;
+		case MATCH_SIMD_AVX2:
+			__builtin_cpu_init();
+			return __builtin_cpu_supports("avx2") != 0;
+#endif
+		default:
+			return false;
+	}
+}
+
+#define USE(path) \
+	(lanes = lanes_##path, dot = dot_##path, \
+	 leaf_accepts = leaf_accepts_##path, bounds_accept = bounds_accept_##path)
+
+void
+match_simd_use(MatchSimd path)
+{
+	if (path == MATCH_SIMD_AUTO)
+		path = match_simd_available(MATCH_SIMD_AVX2) ? MATCH_SIMD_AVX2 :
+			match_simd_available(MATCH_SIMD_SSE2) ? MATCH_SIMD_SSE2 : MATCH_SIMD_SCALAR;
+	switch (path)
+	{
+#ifdef HAVE_X86
+		case MATCH_SIMD_SSE2:
+			USE(sse2);
+			break;
+		case MATCH_SIMD_AVX2:
+			USE(avx2);
+			break;
+#endif
+		default:
+			USE(scalar);
+			break;
+	}
 }
 
 void
@@ -593,15 +814,19 @@ match_report(const MatchKey *key, const MatchQuery *query, MatchReport *report)
 	memset(report, 0, sizeof(*report));
 	report->accepts = match_leaf_accepts(key, query);
 	report->cost = match_leaf_cost(key, query);
+	report->score = 1 - plain_cost(key, query);
+	report->liked = has_liked(query, key->id);
 	report->mode = key->mode == viewer->mode;
 	report->other = key->id != viewer->id;
 	report->active = key->active >= query->active_since;
+	report->joined = key->joined >= query->joined_since;
+	report->tags = query->shared_min == 0 || shares_tags(query, key->tags);
 	report->unseen = !is_seen(query, key->id);
 	report->beyond = is_beyond(report->cost, key->id, query);
 	report->age[0] = key->born >= query->born_min && key->born <= query->born_max;
 	report->age[1] = key->age_min <= query->age_low && key->age_max >= query->age_high;
 	squared = chord_squared(key->at, viewer->at);
-	report->distance[0] = placed ? within(squared, viewer->reach) : viewer->reach == MATCH_EVERYWHERE;
+	report->distance[0] = placed ? within(squared, query->reach) : query->reach == MATCH_EVERYWHERE;
 	report->distance[1] = placed ? within(squared, key->reach) : key->reach == MATCH_EVERYWHERE;
 	for (int i = 0; i < MATCH_NUMBERS; i++)
 	{
@@ -710,34 +935,48 @@ match_seen_slots(uint32_t n)
 	return slots;
 }
 
-static void
-fill_seen(MatchQuery *query, int64_t *seen, uint32_t n)
+uint32_t
+match_sort_ids(int64_t *ids, uint32_t n)
 {
-	uint32_t	slots = match_seen_slots(n);
+	uint32_t	count = 0;
 
-	query->seen_count = 0;
-	query->seen_mask = slots > 0 ? slots - 1 : 0;
-	for (uint32_t i = 0; i < slots; i++)
-		query->seen[i] = MATCH_SEEN_FREE;
 	if (n > 0)
-		qsort(seen, n, sizeof(*seen), compare_ids);
+		qsort(ids, n, sizeof(*ids), compare_ids);
 	for (uint32_t i = 0; i < n; i++)
 	{
-		uint64_t	slot = (uint64_t) seen[i] * 0x9E3779B97F4A7C15 >> 32;
-
-		while (query->seen[slot & query->seen_mask] != MATCH_SEEN_FREE)
-			slot++;
-		query->seen[slot & query->seen_mask] = seen[i];
-		query->seen_count++;
+		if (count == 0 || ids[i] != ids[count - 1])
+			ids[count++] = ids[i];
 	}
+	return count;
+}
+
+/* Fills the table for n different ids; returns its mask. */
+static uint32_t
+fill_slots(int64_t *slots, const int64_t *ids, uint32_t n)
+{
+	uint32_t	size = match_seen_slots(n);
+	uint32_t	mask = size > 0 ? size - 1 : 0;
+
+	for (uint32_t i = 0; i < size; i++)
+		slots[i] = MATCH_SEEN_FREE;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		uint64_t	slot = (uint64_t) ids[i] * 0x9E3779B97F4A7C15 >> 32;
+
+		while (slots[slot & mask] != MATCH_SEEN_FREE)
+			slot++;
+		slots[slot & mask] = ids[i];
+	}
+	return mask;
 }
 
 void
-match_query_finish(MatchQuery *query, int64_t *seen, uint32_t n)
+match_query_finish(MatchQuery *query, const int64_t *seen, uint32_t n, const int64_t *liked, uint32_t m)
 {
 	const MatchKey *viewer = &query->viewer;
 	double		total = 0;
 	double		soft_total = 0;
+	double		tag_total = 0;
 	double		unit_km = MATCH_EARTH_KM / MATCH_UNIT;
 	double		available[MATCH_TERMS];
 	double		lost;
@@ -773,8 +1012,6 @@ match_query_finish(MatchQuery *query, int64_t *seen, uint32_t n)
 		query->age_low = query->age_high = age < 0 ? 0 : age >= MATCH_AGE_OPEN ? MATCH_AGE_OPEN - 1 : age;
 	}
 
-	memcpy(&query->accept_bound, query->accept, sizeof(query->accept_bound));
-	memcpy(&query->traits_bound, viewer->traits, sizeof(query->traits_bound));
 	query->numbers_open = (query->number_unset & 0x0F) == 0x0F;
 	query->numbers_unset = true;
 	for (int i = 0; i < MATCH_NUMBERS; i++)
@@ -786,12 +1023,24 @@ match_query_finish(MatchQuery *query, int64_t *seen, uint32_t n)
 	}
 
 	/* The terms. */
+	query->soft_lanes = 0;
+	query->soft_numbers = false;
 	for (int i = 0; i < MATCH_LANES + MATCH_NUMBERS; i++)
+	{
 		soft_total += query->soft_weights[i];
-	query->has_soft = soft_total > 0;
-	query->soft_share = query->has_soft ? 1 / soft_total : 0;
-	query->has_embedding = match_dimensions(viewer) > 0;
-	query->tag_share = viewer->tags != 0 ? 1.0 / __builtin_popcountll(viewer->tags) : 0;
+		if (!(query->soft_weights[i] > 0))
+			continue;
+		if (i < MATCH_LANES)
+			query->soft_lanes |= (uint32_t) 1 << i;
+		else
+			query->soft_numbers = true;
+	}
+	query->soft_share = soft_total > 0 ? 1 / soft_total : 0;
+	for (int i = 0; i < query->tag_count; i++)
+		tag_total += query->tag_weights[i];
+	query->tag_share = tag_total > 0 ? 1 / tag_total : 0;
+	query->odds_forward = query->bias + odds(query->selectivity_slope, viewer->selectivity);
+	query->odds_back = query->bias + odds(query->desirability_slope, viewer->desirability);
 	lost = -log(query->at_scale);
 	query->offset = query->offset_km / unit_km;
 	switch (query->decay)
@@ -821,18 +1070,21 @@ match_query_finish(MatchQuery *query, int64_t *seen, uint32_t n)
 		available[MATCH_DISTANCE] = 0;
 	if (viewer->born == MATCH_BORN_UNSET && viewer->age_min == 0 && viewer->age_max == MATCH_AGE_OPEN)
 		available[MATCH_AGE] = 0;
-	if (viewer->tags == 0)
+	if (!(tag_total > 0))
 		available[MATCH_TAGS] = 0;
-	if (!query->has_embedding)
+	if (match_dimensions(viewer) == 0)
 		available[MATCH_EMBEDDING] = 0;
-	if (!query->has_soft)
+	if (!(soft_total > 0))
 		available[MATCH_SOFT] = 0;
 	for (int i = 0; i < MATCH_TERMS; i++)
 		total += available[i];
 	for (int i = 0; i < MATCH_TERMS; i++)
 		query->share[i] = total > 0 ? available[i] / total : 0;
 
-	fill_seen(query, seen, n);
+	query->seen_count = n;
+	query->seen_mask = fill_slots(query->seen, seen, n);
+	query->liked_count = m;
+	query->liked_mask = fill_slots(query->seen + match_seen_slots(n), liked, m);
 }
 
 /*

@@ -22,6 +22,8 @@ typedef struct MatchReport
 	bool		mode;
 	bool		other;			/* not the viewer himself */
 	bool		active;
+	bool		joined;			/* late enough */
+	bool		tags;			/* enough are shared */
 	bool		unseen;
 	bool		beyond;			/* the cursor */
 	/* [0]: the viewer accepts the candidate; [1]: the other way round. */
@@ -29,7 +31,9 @@ typedef struct MatchReport
 	bool		distance[2];
 	bool		number[2][MATCH_NUMBERS];
 	uint32_t	lanes_failed[2];	/* by first lane */
+	bool		liked;			/* the viewer */
 	double		terms[MATCH_TERMS];
+	double		score;			/* with what being liked adds */
 	double		cost;
 } MatchReport;
 
@@ -37,12 +41,17 @@ typedef struct MatchReport
 extern bool match_simd_available(MatchSimd path);
 extern void match_simd_use(MatchSimd path);
 
+/* Sorts ids and leaves each once, at the front; returns how many. */
+extern uint32_t match_sort_ids(int64_t *ids, uint32_t n);
+
 /*
- * The second part of a query from the first and the viewer. The n ids of seen
- * are sorted in place; the query has room for match_seen_slots(n) slots.
+ * The second part of a query from the first and the viewer, and the tables of
+ * the n ids of seen and the m of liked, each from match_sort_ids(). The query
+ * has room for match_seen_slots() slots of each.
  */
 extern uint32_t match_seen_slots(uint32_t n);
-extern void match_query_finish(MatchQuery *query, int64_t *seen, uint32_t n);
+extern void match_query_finish(MatchQuery *query, const int64_t *seen, uint32_t n,
+							   const int64_t *liked, uint32_t m);
 
 extern bool match_leaf_accepts(const MatchKey *key, const MatchQuery *query);
 extern double match_leaf_cost(const MatchKey *key, const MatchQuery *query);

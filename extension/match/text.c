@@ -2,6 +2,7 @@
  * Text form of match_key and match_query. Free of PostgreSQL headers, so that
  * it can be fuzzed.
  */
+#include "match/score.h"
 #include "match/text.h"
 
 #include <math.h>
@@ -20,7 +21,6 @@ typedef enum FieldType
 	FIELD_U32,
 	FIELD_I64,
 	FIELD_HEX8,					/* bytes */
-	FIELD_HEX64,				/* one number */
 	FIELD_FLOAT,
 	FIELD_DOUBLE
 } FieldType;
@@ -54,7 +54,8 @@ static const Field key_fields[] = {
 	KEY_FIELD("number_min", FIELD_I16, number_min, MATCH_NUMBERS),
 	KEY_FIELD("number_max", FIELD_I16, number_max, MATCH_NUMBERS),
 	KEY_FIELD("number_unset", FIELD_NIBBLE, head, 1),
-	KEY_FIELD("tags", FIELD_HEX64, tags, 1),
+	KEY_FIELD("joined", FIELD_U16, joined, 1),
+	KEY_FIELD("tags", FIELD_HEX8, tags, MATCH_TAG_BYTES),
 	KEY_FIELD("traits", FIELD_HEX8, traits, MATCH_LANES),
 	KEY_FIELD("wants", FIELD_HEX8, wants, MATCH_LANES),
 	{NULL}
@@ -67,13 +68,25 @@ static const Field query_fields[] = {
 	QUERY_FIELD("after_cost", FIELD_DOUBLE, after_cost, 1),
 	QUERY_FIELD("after_id", FIELD_I64, after_id, 1),
 	QUERY_FIELD("active_since", FIELD_U16, active_since, 1),
+	QUERY_FIELD("joined_since", FIELD_U16, joined_since, 1),
+	QUERY_FIELD("reach", FIELD_U32, reach, 1),
+	QUERY_FIELD("order", FIELD_U8, order, 1),
+	QUERY_FIELD("buckets", FIELD_U32, buckets, MATCH_BUCKETS),
+	QUERY_FIELD("family", FIELD_U8, family, 1),
+	QUERY_FIELD("bias", FIELD_DOUBLE, bias, 1),
+	QUERY_FIELD("slope", FIELD_DOUBLE, slope, 1),
+	QUERY_FIELD("desirability_slope", FIELD_DOUBLE, desirability_slope, 1),
+	QUERY_FIELD("selectivity_slope", FIELD_DOUBLE, selectivity_slope, 1),
+	QUERY_FIELD("price", FIELD_DOUBLE, price, 1),
+	QUERY_FIELD("boost", FIELD_DOUBLE, boost, 1),
 	QUERY_FIELD("decay", FIELD_U8, decay, 1),
 	QUERY_FIELD("scale_km", FIELD_DOUBLE, scale_km, 1),
 	QUERY_FIELD("offset_km", FIELD_DOUBLE, offset_km, 1),
 	QUERY_FIELD("at_scale", FIELD_DOUBLE, at_scale, 1),
 	QUERY_FIELD("age_scale", FIELD_DOUBLE, age_scale, 1),
 	QUERY_FIELD("half_life", FIELD_DOUBLE, half_life, 1),
-	QUERY_FIELD("weights", FIELD_DOUBLE, weights, MATCH_TERMS),
+	QUERY_FIELD("newcomer_days", FIELD_DOUBLE, newcomer_days, 1),
+	QUERY_FIELD("weights", FIELD_FLOAT, weights, MATCH_TERMS),
 	QUERY_FIELD("number_min", FIELD_I16, number_min, MATCH_NUMBERS),
 	QUERY_FIELD("number_max", FIELD_I16, number_max, MATCH_NUMBERS),
 	QUERY_FIELD("number_unset", FIELD_NIBBLE, number_unset, 1),
@@ -82,6 +95,11 @@ static const Field query_fields[] = {
 	QUERY_FIELD("accept", FIELD_HEX8, accept, MATCH_LANES),
 	QUERY_FIELD("soft", FIELD_HEX8, soft, MATCH_LANES),
 	QUERY_FIELD("soft_weights", FIELD_FLOAT, soft_weights, MATCH_LANES + MATCH_NUMBERS),
+	QUERY_FIELD("shared_min", FIELD_U8, shared_min, 1),
+	QUERY_FIELD("tag_count", FIELD_U8, tag_count, 1),
+	QUERY_FIELD("tag_bits", FIELD_U8, tag_bits, MATCH_QUERY_TAGS),
+	QUERY_FIELD("tag_numbers", FIELD_U8, tag_numbers, MATCH_QUERY_TAGS),
+	QUERY_FIELD("tag_weights", FIELD_FLOAT, tag_weights, MATCH_QUERY_TAGS),
 	{NULL}
 };
 
@@ -128,9 +146,6 @@ put_field(char *out, const Field *field, const void *value)
 			case FIELD_HEX8:
 				out += sprintf(out, "%02x", at[i]);
 				break;
-			case FIELD_HEX64:
-				out += sprintf(out, "%016llx", (unsigned long long) ((const uint64_t *) at)[i]);
-				break;
 			case FIELD_FLOAT:
 				out += sprintf(out, "%.9g", ((const float *) at)[i]);
 				break;
@@ -155,21 +170,27 @@ match_key_format(const MatchKey *key, char *out)
 	return end - out;
 }
 
-static int
-compare_ids(const void *a, const void *b)
+static char *
+put_ids(char *out, const int64_t *slots, uint32_t count, int64_t *ids)
 {
-	int64_t		x = *(const int64_t *) a;
-	int64_t		y = *(const int64_t *) b;
+	uint32_t	size = match_seen_slots(count);
+	uint32_t	n = 0;
 
-	return (x > y) - (x < y);
+	for (uint32_t i = 0; i < size; i++)
+	{
+		if (slots[i] != MATCH_SEEN_FREE)
+			ids[n++] = slots[i];
+	}
+	n = match_sort_ids(ids, n);
+	for (uint32_t i = 0; i < n; i++)
+		out += sprintf(out, i > 0 ? ",%lld" : "%lld", (long long) ids[i]);
+	return out;
 }
 
 size_t
 match_query_format(const MatchQuery *query, int64_t *ids, char *out)
 {
 	char	   *end = out;
-	uint32_t	slots = query->seen_count > 0 ? query->seen_mask + 1 : 0;
-	uint32_t	n = 0;
 
 	*end++ = '1';
 	for (const Field *field = query_fields; field->name != NULL; field++)
@@ -177,14 +198,9 @@ match_query_format(const MatchQuery *query, int64_t *ids, char *out)
 	end += sprintf(end, ";key=(");
 	end += match_key_format(&query->viewer, end);
 	end += sprintf(end, ");seen=");
-	for (uint32_t i = 0; i < slots; i++)
-	{
-		if (query->seen[i] != MATCH_SEEN_FREE)
-			ids[n++] = query->seen[i];
-	}
-	qsort(ids, n, sizeof(*ids), compare_ids);
-	for (uint32_t i = 0; i < n; i++)
-		end += sprintf(end, i > 0 ? ",%lld" : "%lld", (long long) ids[i]);
+	end = put_ids(end, query->seen, query->seen_count, ids);
+	end += sprintf(end, ";liked=");
+	end = put_ids(end, query->seen + match_seen_slots(query->seen_count), query->liked_count, ids);
 	*end = '\0';
 	return end - out;
 }
@@ -346,9 +362,6 @@ take_field(Reader *reader, const Field *field, void *value)
 			case FIELD_HEX8:
 				at[i] = (uint8_t) take_hex(reader, 2);
 				break;
-			case FIELD_HEX64:
-				((uint64_t *) at)[i] = take_hex(reader, 16);
-				break;
 			case FIELD_FLOAT:
 				{
 					double		wide = take_double(reader);
@@ -410,14 +423,34 @@ match_key_parse(const char *text, size_t size, MatchKey *key)
 	return finish(&reader);
 }
 
+/* Ids in ascending order, up to a semicolon or the end. */
+static uint32_t
+take_ids(Reader *reader, int64_t *ids)
+{
+	uint32_t	n = 0;
+
+	while (reader->wrong == NULL && reader->at < reader->end && *reader->at != ';')
+	{
+		int64_t		id;
+
+		if (n > 0)
+			take(reader, ",");
+		id = take_integer(reader, INT64_MIN + 1, INT64_MAX);
+		if (reader->wrong == NULL && n > 0 && id <= ids[n - 1])
+			reader->wrong = "The ids are not in ascending order.";
+		if (reader->wrong == NULL)
+			ids[n++] = id;
+	}
+	return n;
+}
+
 const char *
-match_query_parse(const char *text, size_t size, MatchQuery *query, int64_t *seen, uint32_t *n)
+match_query_parse(const char *text, size_t size, MatchQuery *query, int64_t *ids, uint32_t *n, uint32_t *m)
 {
 	Reader		reader = {text, text + size, NULL};
 
 	memset(query, 0, sizeof(*query));
 	query->version = MATCH_QUERY_1;
-	*n = 0;
 	take(&reader, "1");
 	for (const Field *field = query_fields; field->name != NULL; field++)
 		take_field(&reader, field, query);
@@ -425,18 +458,9 @@ match_query_parse(const char *text, size_t size, MatchQuery *query, int64_t *see
 	if (reader.wrong == NULL)
 		take_key(&reader, &query->viewer);
 	take(&reader, ");seen=");
-	while (reader.wrong == NULL && reader.at < reader.end)
-	{
-		int64_t		id;
-
-		if (*n > 0)
-			take(&reader, ",");
-		id = take_integer(&reader, INT64_MIN + 1, INT64_MAX);
-		if (reader.wrong == NULL && *n > 0 && id <= seen[*n - 1])
-			reader.wrong = "The seen ids are not in ascending order.";
-		if (reader.wrong == NULL)
-			seen[(*n)++] = id;
-	}
+	*n = take_ids(&reader, ids);
+	take(&reader, ";liked=");
+	*m = take_ids(&reader, ids + *n);
 	if (reader.wrong == NULL)
 		reader.wrong = match_query_check(query);
 	return finish(&reader);
@@ -501,9 +525,42 @@ match_query_check(const MatchQuery *query)
 		return "age_scale_years is not between 0.01 and 1000.";
 	if (!is_between(query->half_life, 0.01, 100000))
 		return "half_life_days is not between 0.01 and 100000.";
+	if (!is_between(query->newcomer_days, 1, 100000))
+		return "newcomer_days is not between 1 and 100000.";
+	if (query->family > MATCH_RECIPROCAL)
+		return "The family is not known.";
+	if (!is_between(query->bias, -20, 20))
+		return "bias is not between -20 and 20.";
+	if (!is_between(query->slope, 0, 100) || !is_between(query->desirability_slope, 0, 100) ||
+		!is_between(query->selectivity_slope, 0, 100))
+		return "A slope is not between 0 and 100.";
+	if (!is_between(query->price, 0, 1))
+		return "price is not between 0 and 1.";
+	if (!is_between(query->boost, 0, 1))
+		return "boost is not between 0 and 1.";
+	if (query->order > MATCH_ACTIVE)
+		return "The order is not known.";
+	if (query->reach > (uint32_t) 2 * MATCH_UNIT && query->reach != MATCH_EVERYWHERE)
+		return "The reach is out of range.";
+	for (int i = 1; i < MATCH_BUCKETS; i++)
+	{
+		if (query->buckets[i] != 0 && query->buckets[i] <= query->buckets[i - 1])
+			return "The buckets do not rise.";
+	}
+	if (query->tag_count > MATCH_QUERY_TAGS)
+		return "There are too many tags.";
+	for (int i = 0; i < MATCH_QUERY_TAGS; i++)
+	{
+		if (query->tag_bits[i] >= 8 * MATCH_TAG_BYTES)
+			return "A tag is out of range.";
+		if (!is_between(query->tag_weights[i], 0, 1e6) || (i > 0 && query->tag_weights[i] > query->tag_weights[i - 1]))
+			return "The weights of tags are out of range or rise.";
+		if (query->tag_weights[i] > 0 && query->tag_weights[i] < 1e-6F)
+			return "A weight of a tag is neither 0 nor between 0.000001 and 1000000.";
+	}
 	for (int i = 0; i < MATCH_TERMS; i++)
 	{
-		if (!is_between(query->weights[i], 0, 1e6) || (query->weights[i] > 0 && query->weights[i] < 1e-6))
+		if (!is_between(query->weights[i], 0, 1e6) || (query->weights[i] > 0 && query->weights[i] < 1e-6F))
 			return "A weight is neither 0 nor between 0.000001 and 1000000.";
 	}
 	for (int i = 0; i < MATCH_LANES + MATCH_NUMBERS; i++)

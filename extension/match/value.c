@@ -44,6 +44,8 @@ PG_FUNCTION_INFO_V1(match_lane_continuation);
 /* The version byte of the binary forms, which hold the text. */
 #define BINARY_VERSION 1
 #define SEEN_MAX 10000000
+#define TAGS_MAX 1000
+#define QUERY_ARGUMENTS 24
 
 void
 match_invalid(const char *message, const char *detail)
@@ -72,33 +74,43 @@ key_from_text(const char *text, size_t size)
 	return key;
 }
 
+/* A query of the first part with room for the ids, and then with its second part. */
+static MatchQuery *
+complete_query(const MatchQuery *given, const int64 *seen, uint32 n, const int64 *liked, uint32 m)
+{
+	size_t		total = offsetof(MatchQuery, seen) + (match_seen_slots(n) + match_seen_slots(m)) * sizeof(int64);
+	MatchQuery *query;
+
+	if (n > SEEN_MAX || m > SEEN_MAX)
+		match_invalid("too many ids", NULL);
+	query = palloc0(total);
+	memcpy(query, given, offsetof(MatchQuery, seen));
+	match_set_size(query, total);
+	match_query_finish(query, seen, n, liked, m);
+	return query;
+}
+
 static MatchQuery *
 query_from_text(const char *text, size_t size)
 {
 	MatchQuery	given;
 	MatchQuery *query;
-	int64	   *seen;
-	uint32		n = 1;
+	int64	   *ids;
+	uint32		n = 2;
+	uint32		m;
 	const char *wrong;
-	size_t		total;
 
 	for (size_t i = 0; i < size; i++)
 		n += text[i] == ',';
-	seen = palloc(n * sizeof(int64));
-	wrong = match_query_parse(text, size, &given, seen, &n);
+	ids = palloc(n * sizeof(int64));
+	wrong = match_query_parse(text, size, &given, ids, &n, &m);
 	if (wrong != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 				 errmsg("invalid input syntax for type %s", "match_query"),
 				 errdetail("%s", wrong)));
-	if (n > SEEN_MAX)
-		match_invalid("too many seen ids", NULL);
-	total = offsetof(MatchQuery, seen) + match_seen_slots(n) * sizeof(int64);
-	query = palloc0(total);
-	memcpy(query, &given, offsetof(MatchQuery, seen));
-	match_set_size(query, total);
-	match_query_finish(query, seen, n);
-	pfree(seen);
+	query = complete_query(&given, ids, n, ids + n, m);
+	pfree(ids);
 	return query;
 }
 
@@ -116,8 +128,8 @@ key_to_text(const MatchKey *key)
 static char *
 query_to_text(const MatchQuery *query)
 {
-	char	   *text = palloc(MATCH_QUERY_TEXT_MAX + 22 * (Size) query->seen_count);
-	int64	   *ids = palloc((query->seen_count + 1) * sizeof(int64));
+	char	   *text = palloc(MATCH_QUERY_TEXT_MAX + 22 * ((Size) query->seen_count + query->liked_count));
+	int64	   *ids = palloc((Max(query->seen_count, query->liked_count) + 1) * sizeof(int64));
 
 	match_query_format(query, ids, text);
 	pfree(ids);
@@ -377,8 +389,9 @@ born_of(DateADT date)
 				   "the birth date, as days since 1900-01-01,");
 }
 
+/* A day as active and joined hold it. */
 static uint16
-active_of(DateADT date)
+day_of(DateADT date)
 {
 	return Min(Max(date, 0), UINT16_MAX - 1) + 1;
 }
@@ -408,22 +421,30 @@ set_place(FunctionCallInfo fcinfo, int arg, MatchKey *key)
 	key->at[2] = (int32) lrint(sin(latitude) * MATCH_UNIT);
 }
 
+static uint8
+tag_bit(Datum tag)
+{
+	text	   *word = DatumGetTextPP(tag);
+
+	return hash_bytes_extended((unsigned char *) VARDATA_ANY(word), VARSIZE_ANY_EXHDR(word), 0) %
+		(8 * MATCH_TAG_BYTES);
+}
+
 static void
 set_tags(FunctionCallInfo fcinfo, int arg, MatchKey *key)
 {
 	Datum	   *elements;
 	bool	   *nulls;
-	int			n = match_array(fcinfo, arg, 1000, "tags", &elements, &nulls);
+	int			n = match_array(fcinfo, arg, TAGS_MAX, "tags", &elements, &nulls);
 
 	for (int i = 0; i < n; i++)
 	{
-		text	   *tag;
+		uint8		bit;
 
 		if (nulls[i])
 			continue;
-		tag = DatumGetTextPP(elements[i]);
-		key->tags |= UINT64CONST(1) << (hash_bytes_extended((unsigned char *) VARDATA_ANY(tag),
-															VARSIZE_ANY_EXHDR(tag), 0) & 63);
+		bit = tag_bit(elements[i]);
+		key->tags[bit >> 3] |= 1 << (bit & 7);
 	}
 }
 
@@ -540,13 +561,15 @@ match_key_build(PG_FUNCTION_ARGS)
 	set_reach(fcinfo, 8, key);
 	set_numbers(fcinfo, 9, 10, 11, 12, INT4OID, key);
 	if (!PG_ARGISNULL(13))
-		key->active = active_of(PG_GETARG_DATEADT(13));
+		key->active = day_of(PG_GETARG_DATEADT(13));
 	set_tags(fcinfo, 14, key);
 	set_embedding(fcinfo, 15, key);
 	key->quality = scalar_of(fcinfo, 16, 0.5, "quality");
 	key->desirability = scalar_of(fcinfo, 17, 0.5, "desirability");
 	key->selectivity = scalar_of(fcinfo, 18, 0.5, "selectivity");
 	key->price = scalar_of(fcinfo, 19, 0, "price");
+	if (!PG_ARGISNULL(20))
+		key->joined = day_of(PG_GETARG_DATEADT(20));
 	PG_RETURN_POINTER(key);
 }
 
@@ -569,13 +592,15 @@ match_key_build_raw(PG_FUNCTION_ARGS)
 			 PG_ARGISNULL(11) ? MATCH_AGE_OPEN : PG_GETARG_INT32(11));
 	set_reach(fcinfo, 12, key);
 	if (!PG_ARGISNULL(13))
-		key->active = active_of(PG_GETARG_DATEADT(13));
+		key->active = day_of(PG_GETARG_DATEADT(13));
 	set_tags(fcinfo, 14, key);
 	set_embedding(fcinfo, 15, key);
 	key->quality = scalar_of(fcinfo, 17, 0.5, "quality");
 	key->desirability = scalar_of(fcinfo, 18, 0.5, "desirability");
 	key->selectivity = scalar_of(fcinfo, 19, 0.5, "selectivity");
 	key->price = scalar_of(fcinfo, 20, 0, "price");
+	if (!PG_ARGISNULL(21))
+		key->joined = day_of(PG_GETARG_DATEADT(21));
 	PG_RETURN_POINTER(key);
 }
 
@@ -583,32 +608,113 @@ match_key_build_raw(PG_FUNCTION_ARGS)
  * match_query()
  */
 
+static const char *const weight_names[MATCH_TERMS] = {
+	"distance", "age", "tags", "embedding", "soft", "recency", "quality", "desirability", "selectivity", "newcomer", "diversity"
+};
+
+static const float default_weights[MATCH_TERMS] = {
+	[MATCH_DISTANCE] = 0.35, [MATCH_AGE] = 0.1, [MATCH_TAGS] = 0.15, [MATCH_EMBEDDING] = 0.1,
+	[MATCH_SOFT] = 0.1, [MATCH_RECENCY] = 0.1, [MATCH_QUALITY] = 0.1
+};
+
 static const struct
 {
 	const char *name;
 	size_t		offset;
-}			weight_names[] = {
-	{"distance", offsetof(MatchQuery, weights[MATCH_DISTANCE])},
-	{"age", offsetof(MatchQuery, weights[MATCH_AGE])},
-	{"tags", offsetof(MatchQuery, weights[MATCH_TAGS])},
-	{"embedding", offsetof(MatchQuery, weights[MATCH_EMBEDDING])},
-	{"soft", offsetof(MatchQuery, weights[MATCH_SOFT])},
-	{"recency", offsetof(MatchQuery, weights[MATCH_RECENCY])},
-	{"quality", offsetof(MatchQuery, weights[MATCH_QUALITY])},
-	{"scale_km", offsetof(MatchQuery, scale_km)},
-	{"offset_km", offsetof(MatchQuery, offset_km)},
-	{"at_scale", offsetof(MatchQuery, at_scale)},
-	{"age_scale_years", offsetof(MatchQuery, age_scale)},
-	{"half_life_days", offsetof(MatchQuery, half_life)},
+	double		fallback;
+}			scales[] = {
+	{"scale_km", offsetof(MatchQuery, scale_km), 25},
+	{"offset_km", offsetof(MatchQuery, offset_km), 0},
+	{"at_scale", offsetof(MatchQuery, at_scale), 0.5},
+	{"age_scale_years", offsetof(MatchQuery, age_scale), 5},
+	{"half_life_days", offsetof(MatchQuery, half_life), 14},
+	{"newcomer_days", offsetof(MatchQuery, newcomer_days), 14},
+	{"bias", offsetof(MatchQuery, bias), -4},
+	{"slope", offsetof(MatchQuery, slope), 6},
+	{"desirability_slope", offsetof(MatchQuery, desirability_slope), 2},
+	{"selectivity_slope", offsetof(MatchQuery, selectivity_slope), 2},
+	{"price", offsetof(MatchQuery, price), 0},
+	{"boost", offsetof(MatchQuery, boost), 0},
 };
 
+static const char *const family_names[] = {"weighted", "reciprocal"};
+static const char *const order_names[] = {"best", "nearest", "newest", "active"};
 static const char *const decay_names[] = {"gauss", "exp", "linear"};
+
+/* Which of the words that is, or an error that lists them. */
+static int
+choice(const char *word, size_t size, const char *const *words, int n, const char *what)
+{
+	StringInfoData list;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (strlen(words[i]) == size && memcmp(words[i], word, size) == 0)
+			return i;
+	}
+	initStringInfo(&list);
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&list, i == 0 ? "%s" : i < n - 1 ? ", %s" : " or %s", words[i]);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s must be %s", what, list.data)));
+}
 
 static bool
 is_word(const JsonbValue *value, const char *word)
 {
-	return value->val.string.len == (int) strlen(word) &&
+	return value->type == jbvString && value->val.string.len == (int) strlen(word) &&
 		memcmp(value->val.string.val, word, value->val.string.len) == 0;
+}
+
+static int
+json_choice(const JsonbValue *value, const char *const *words, int n, const char *what)
+{
+	bool		text = value->type == jbvString;
+
+	return choice(text ? value->val.string.val : "", text ? value->val.string.len : 0, words, n, what);
+}
+
+static double
+json_number(const JsonbValue *value, const char *name)
+{
+	if (value->type != jbvNumeric)
+		match_invalid("a weight must be a number", name);
+	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
+}
+
+static void
+set_weight(MatchQuery *query, const JsonbValue *key, const JsonbValue *value)
+{
+	if (is_word(key, "decay"))
+	{
+		query->decay = json_choice(value, decay_names, lengthof(decay_names), "decay");
+		return;
+	}
+	if (is_word(key, "family"))
+	{
+		query->family = json_choice(value, family_names, lengthof(family_names), "family");
+		return;
+	}
+	for (int i = 0; i < MATCH_TERMS; i++)
+	{
+		if (is_word(key, weight_names[i]))
+		{
+			query->weights[i] = json_number(value, weight_names[i]);
+			return;
+		}
+	}
+	for (int i = 0; i < (int) lengthof(scales); i++)
+	{
+		if (is_word(key, scales[i].name))
+		{
+			*(double *) ((char *) query + scales[i].offset) = json_number(value, scales[i].name);
+			return;
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown weight \"%s\"", pnstrdup(key->val.string.val, key->val.string.len))));
 }
 
 static void
@@ -619,43 +725,109 @@ set_weights(MatchQuery *query, Jsonb *weights)
 	JsonbValue	value;
 	JsonbIteratorToken token;
 
+	memcpy(query->weights, default_weights, sizeof(query->weights));
+	for (int i = 0; i < (int) lengthof(scales); i++)
+		*(double *) ((char *) query + scales[i].offset) = scales[i].fallback;
+	if (weights == NULL)
+		return;
 	if (!JB_ROOT_IS_OBJECT(weights))
 		match_invalid("weights must be an object", NULL);
 	iterator = JsonbIteratorInit(&weights->root);
 	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
 	{
-		bool		known = false;
-
 		if (token != WJB_KEY)
 			continue;
 		JsonbIteratorNext(&iterator, &value, true);
-		if (is_word(&key, "decay"))
+		set_weight(query, &key, &value);
+	}
+}
+
+typedef struct QueryTag
+{
+	float		weight;
+	int			bit;
+	int			number;
+} QueryTag;
+
+/* Heaviest first. */
+static int
+compare_tags(const void *a, const void *b)
+{
+	const QueryTag *x = a;
+	const QueryTag *y = b;
+
+	if (x->weight != y->weight)
+		return x->weight > y->weight ? -1 : 1;
+	return x->bit - y->bit;
+}
+
+/* Adds the tags of the viewer by their bits: those given, else those of the key. */
+static void
+collect_tags(FunctionCallInfo fcinfo, int arg, const MatchKey *key, QueryTag *tags)
+{
+	Datum	   *elements;
+	Datum	   *weights;
+	bool	   *nulls;
+	bool	   *weight_nulls;
+	int			n = match_array(fcinfo, arg, TAGS_MAX, "tags", &elements, &nulls);
+	int			m = match_array(fcinfo, arg + 1, TAGS_MAX, "tag_weights", &weights, &weight_nulls);
+
+	for (int bit = 0; bit < 8 * MATCH_TAG_BYTES; bit++)
+	{
+		tags[bit] = (QueryTag) {.bit = bit};
+		if (PG_ARGISNULL(arg) && (key->tags[bit >> 3] >> (bit & 7) & 1))
+			tags[bit].number = tags[bit].weight = 1;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		int			bit;
+
+		if (nulls[i])
+			continue;
+		bit = tag_bit(elements[i]);
+		tags[bit].number = Min(tags[bit].number + 1, UINT8_MAX);
+		tags[bit].weight += i < m && !weight_nulls[i] ?
+			checked_float(DatumGetFloat4(weights[i]), 0, 1000, "a weight of a tag") : 1;
+	}
+}
+
+static void
+set_query_tags(FunctionCallInfo fcinfo, int arg, const MatchKey *key, MatchQuery *query)
+{
+	QueryTag	tags[8 * MATCH_TAG_BYTES];
+	int			left_out = 0;
+
+	collect_tags(fcinfo, arg, key, tags);
+	qsort(tags, lengthof(tags), sizeof(*tags), compare_tags);
+	for (int i = 0; i < (int) lengthof(tags) && tags[i].number > 0; i++)
+	{
+		if (i >= MATCH_QUERY_TAGS)
 		{
-			for (int i = 0; i < (int) lengthof(decay_names) && value.type == jbvString; i++)
-			{
-				if (is_word(&value, decay_names[i]))
-				{
-					query->decay = i;
-					known = true;
-				}
-			}
-			if (!known)
-				match_invalid("decay must be gauss, exp or linear", NULL);
+			left_out += tags[i].number;
+			continue;
 		}
-		for (int i = 0; i < (int) lengthof(weight_names); i++)
-		{
-			if (!is_word(&key, weight_names[i].name))
-				continue;
-			if (value.type != jbvNumeric)
-				match_invalid("a weight must be a number", weight_names[i].name);
-			*(double *) ((char *) query + weight_names[i].offset) =
-				DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value.val.numeric)));
-			known = true;
-		}
-		if (!known)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unknown weight \"%s\"", pnstrdup(key.val.string.val, key.val.string.len))));
+		query->tag_bits[i] = tags[i].bit;
+		query->tag_numbers[i] = tags[i].number;
+		query->tag_weights[i] = tags[i].weight;
+		query->tag_count++;
+	}
+	/* Those left out may be shared: bits never refuse who has enough. */
+	if (!PG_ARGISNULL(arg + 2))
+		query->shared_min = Max(checked(PG_GETARG_INT32(arg + 2), 0, UINT8_MAX, "shared_tags") - left_out, 0);
+}
+
+static void
+set_buckets(FunctionCallInfo fcinfo, int arg, MatchQuery *query)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n = match_array(fcinfo, arg, MATCH_BUCKETS, "bucket_km", &elements, &nulls);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			match_invalid("bucket_km has no NULL elements", NULL);
+		query->buckets[i] = match_reach(checked_float(DatumGetFloat8(elements[i]), 0.001, 100000, "a bucket"));
 	}
 }
 
@@ -684,12 +856,13 @@ set_soft_weights(FunctionCallInfo fcinfo, int arg, MatchQuery *query)
 	}
 }
 
+/* The ids of an argument, sorted and each once. */
 static int64 *
-seen_ids(FunctionCallInfo fcinfo, int arg, uint32 *n)
+id_set(FunctionCallInfo fcinfo, int arg, const char *what, uint32 *n)
 {
 	Datum	   *elements;
 	bool	   *nulls;
-	int			count = match_array(fcinfo, arg, SEEN_MAX, "seen", &elements, &nulls);
+	int			count = match_array(fcinfo, arg, SEEN_MAX, what, &elements, &nulls);
 	int64	   *ids = palloc((count + 1) * sizeof(int64));
 
 	*n = 0;
@@ -699,36 +872,13 @@ seen_ids(FunctionCallInfo fcinfo, int arg, uint32 *n)
 		if (!nulls[i] && DatumGetInt64(elements[i]) != PG_INT64_MIN)
 			ids[(*n)++] = DatumGetInt64(elements[i]);
 	}
+	*n = match_sort_ids(ids, *n);
 	return ids;
 }
 
-Datum
-match_query_build(PG_FUNCTION_ARGS)
+static void
+set_query_numbers(FunctionCallInfo fcinfo, const MatchKey *key, MatchQuery *query)
 {
-	const MatchKey *key;
-	MatchQuery *query;
-	int64	   *seen;
-	uint32		n;
-	size_t		total;
-	const char *wrong;
-
-	need(fcinfo, 0, "key");
-	need(fcinfo, 1, "today");
-	key = PG_GETARG_MATCH_KEY(0);
-	if (!match_is_leaf(key))
-		match_invalid("the key is not a person's", NULL);
-	seen = seen_ids(fcinfo, 7, &n);
-	total = offsetof(MatchQuery, seen) + match_seen_slots(n) * sizeof(int64);
-	query = palloc0(total);
-	match_set_size(query, total);
-	query->version = MATCH_QUERY_1;
-	memcpy(&query->viewer, key, match_size(key));
-	query->today = checked(PG_GETARG_DATEADT(1), -1000000, 1000000, "today");
-	lane_bytes(fcinfo, 2, 0, "accept_wants", query->accept);
-	if (PG_ARGISNULL(2))
-		memcpy(query->accept, key->wants, MATCH_LANES);
-	lane_bytes(fcinfo, 3, 0xFF, "soft_wants", query->soft);
-	query->continuation = PG_ARGISNULL(5) ? 0 : (uint32) PG_GETARG_INT32(5);
 	number_ranges(fcinfo, 14, 15, -1, INT2OID, query->soft_number_min, query->soft_number_max, &query->number_unset);
 	if (PG_ARGISNULL(11) && PG_ARGISNULL(12) && PG_ARGISNULL(13))
 	{
@@ -738,46 +888,89 @@ match_query_build(PG_FUNCTION_ARGS)
 	}
 	else
 		number_ranges(fcinfo, 11, 12, 13, INT2OID, query->number_min, query->number_max, &query->number_unset);
-	set_soft_weights(fcinfo, 4, query);
-	query->decay = MATCH_GAUSS;
-	query->scale_km = 25;
-	query->at_scale = 0.5;
-	query->age_scale = 5;
-	query->half_life = 14;
-	query->weights[MATCH_DISTANCE] = 0.35;
-	query->weights[MATCH_AGE] = 0.1;
-	query->weights[MATCH_TAGS] = 0.15;
-	query->weights[MATCH_EMBEDDING] = 0.1;
-	query->weights[MATCH_SOFT] = 0.1;
-	query->weights[MATCH_RECENCY] = 0.1;
-	query->weights[MATCH_QUALITY] = 0.1;
-	if (!PG_ARGISNULL(6))
-		set_weights(query, PG_GETARG_JSONB_P(6));
-	if (!PG_ARGISNULL(8))
+}
+
+static void
+set_cursor(FunctionCallInfo fcinfo, MatchQuery *query)
+{
+	if (PG_ARGISNULL(8))
 	{
-		query->after = PG_ARGISNULL(9) ? MATCH_AFTER_COST : MATCH_AFTER_COST_ID;
-		query->after_cost = PG_GETARG_FLOAT8(8);
-		query->after_id = PG_ARGISNULL(9) ? 0 : PG_GETARG_INT64(9);
+		if (!PG_ARGISNULL(9))
+			match_invalid("after_id needs after_cost", NULL);
+		return;
 	}
-	else if (!PG_ARGISNULL(9))
-		match_invalid("after_id needs after_cost", NULL);
+	query->after = PG_ARGISNULL(9) ? MATCH_AFTER_COST : MATCH_AFTER_COST_ID;
+	query->after_cost = PG_GETARG_FLOAT8(8);
+	query->after_id = PG_ARGISNULL(9) ? 0 : PG_GETARG_INT64(9);
+}
+
+static void
+set_order(FunctionCallInfo fcinfo, MatchQuery *query)
+{
+	set_buckets(fcinfo, 22, query);
+	if (!PG_ARGISNULL(21))
+	{
+		text	   *order = PG_GETARG_TEXT_PP(21);
+
+		query->order = choice(VARDATA_ANY(order), VARSIZE_ANY_EXHDR(order), order_names, lengthof(order_names), "sort");
+	}
+	if (query->order == MATCH_NEAREST && query->buckets[0] == 0)
+		match_invalid("the order nearest needs bucket_km", NULL);
+}
+
+/* match_query(): the arguments are those of the SQL function, in order. */
+Datum
+match_query_build(PG_FUNCTION_ARGS)
+{
+	const MatchKey *key;
+	MatchQuery	query;
+	int64	   *seen;
+	int64	   *liked;
+	uint32		n;
+	uint32		m;
+	const char *wrong;
+
+	need(fcinfo, 0, "key");
+	need(fcinfo, 1, "today");
+	key = PG_GETARG_MATCH_KEY(0);
+	if (!match_is_leaf(key))
+		match_invalid("the key is not a person's", NULL);
+	memset(&query, 0, sizeof(query));
+	query.version = MATCH_QUERY_1;
+	memcpy(&query.viewer, key, match_size(key));
+	query.today = checked(PG_GETARG_DATEADT(1), -1000000, 1000000, "today");
+	lane_bytes(fcinfo, 2, 0, "accept_wants", query.accept);
+	if (PG_ARGISNULL(2))
+		memcpy(query.accept, key->wants, MATCH_LANES);
+	lane_bytes(fcinfo, 3, 0xFF, "soft_wants", query.soft);
+	query.continuation = PG_ARGISNULL(5) ? 0 : (uint32) PG_GETARG_INT32(5);
+	set_query_numbers(fcinfo, key, &query);
+	set_soft_weights(fcinfo, 4, &query);
+	set_weights(&query, PG_ARGISNULL(6) ? NULL : PG_GETARG_JSONB_P(6));
+	set_cursor(fcinfo, &query);
 	if (!PG_ARGISNULL(10))
-		query->active_since = active_of(PG_GETARG_DATEADT(10));
-	wrong = match_query_check(query);
+		query.active_since = day_of(PG_GETARG_DATEADT(10));
+	set_query_tags(fcinfo, 16, key, &query);
+	if (!PG_ARGISNULL(19))
+		query.joined_since = day_of(PG_GETARG_DATEADT(19));
+	query.reach = PG_ARGISNULL(20) ? key->reach :
+		match_reach(checked_float(PG_GETARG_FLOAT8(20), 0, INFINITY, "radius_km"));
+	set_order(fcinfo, &query);
+	wrong = match_query_check(&query);
 	if (wrong != NULL)
 		match_invalid("the query is not valid", wrong);
-	match_query_finish(query, seen, n);
-	pfree(seen);
-	PG_RETURN_POINTER(query);
+	seen = id_set(fcinfo, 7, "seen", &n);
+	liked = id_set(fcinfo, 23, "liked", &m);
+	PG_RETURN_POINTER(complete_query(&query, seen, n, liked, m));
 }
 
 MatchQuery *
 match_plain_query(const MatchKey *key, int32 today)
 {
-	LOCAL_FCINFO(fcinfo, 16);
+	LOCAL_FCINFO(fcinfo, QUERY_ARGUMENTS);
 
-	InitFunctionCallInfoData(*fcinfo, NULL, 16, InvalidOid, NULL, NULL);
-	for (int i = 0; i < 16; i++)
+	InitFunctionCallInfoData(*fcinfo, NULL, QUERY_ARGUMENTS, InvalidOid, NULL, NULL);
+	for (int i = 0; i < QUERY_ARGUMENTS; i++)
 	{
 		fcinfo->args[i].value = (Datum) 0;
 		fcinfo->args[i].isnull = i > 1;

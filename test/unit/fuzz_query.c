@@ -13,14 +13,14 @@
 
 /* A whole query from its first part, as the input function makes it. */
 static MatchQuery *
-finished(const MatchQuery *given, int64_t *seen, uint32_t n)
+finished(const MatchQuery *given, const int64_t *ids, uint32_t n, uint32_t m)
 {
-	size_t		total = offsetof(MatchQuery, seen) + match_seen_slots(n) * sizeof(int64_t);
+	size_t		total = offsetof(MatchQuery, seen) + (match_seen_slots(n) + match_seen_slots(m)) * sizeof(int64_t);
 	MatchQuery *query = calloc(1, total);
 
 	memcpy(query, given, offsetof(MatchQuery, seen));
 	match_set_size(query, (uint32_t) total);
-	match_query_finish(query, seen, n);
+	match_query_finish(query, ids, n, ids + n, m);
 	return query;
 }
 
@@ -31,7 +31,7 @@ score(const MatchKey *key, const MatchQuery *query)
 	double		cost = match_leaf_cost(key, query);
 
 	match_report(key, query, &report);
-	fuzz_check(isfinite(cost) && cost > -1e-6 && cost < 1 + 1e-6);
+	fuzz_check(isfinite(cost) && cost > -1 - 1e-6 && cost < (double) INT32_MAX + 1);
 	fuzz_check(report.cost == cost);
 	fuzz_check(report.accepts == match_leaf_accepts(key, query));
 }
@@ -44,9 +44,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MatchQuery *query;
 	MatchQuery *back;
 	MatchKey	other;
-	uint32_t	n = 1;
+	uint32_t	n = 2;
+	uint32_t	m;
 	uint32_t	n_back;
-	int64_t    *seen;
+	uint32_t	m_back;
+	int64_t    *given_ids;
 	int64_t    *ids;
 	char	   *text;
 	size_t		length;
@@ -54,33 +56,35 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_plant(data, size);
 	for (size_t i = 0; i < size; i++)
 		n += data[i] == ',';
-	seen = malloc(n * sizeof *seen);
-	if (match_query_parse((const char *) data, size, &given, seen, &n) != NULL)
+	given_ids = malloc(n * sizeof *given_ids);
+	if (match_query_parse((const char *) data, size, &given, given_ids, &n, &m) != NULL)
 	{
-		free(seen);
+		free(given_ids);
 		return 0;
 	}
 	fuzz_check(match_query_check(&given) == NULL && match_key_check(&given.viewer) == NULL);
-	query = finished(&given, seen, n);
-	fuzz_check(query->seen_count == n);
+	query = finished(&given, given_ids, n, m);
+	fuzz_check(query->seen_count == n && query->liked_count == m);
 
-	text = malloc(MATCH_QUERY_TEXT_MAX + 22 * (size_t) n);
-	ids = malloc((n + 1) * sizeof *ids);
+	text = malloc(MATCH_QUERY_TEXT_MAX + 22 * ((size_t) n + m));
+	ids = malloc((n + m + 1) * sizeof *ids);
 	length = match_query_format(query, ids, text);
-	fuzz_check(length < MATCH_QUERY_TEXT_MAX + 22 * (size_t) n && strlen(text) == length);
-	fuzz_check(match_query_parse(text, length, &again, ids, &n_back) == NULL && n_back == n);
-	back = finished(&again, ids, n_back);
+	fuzz_check(length < MATCH_QUERY_TEXT_MAX + 22 * ((size_t) n + m) && strlen(text) == length);
+	fuzz_check(match_query_parse(text, length, &again, ids, &n_back, &m_back) == NULL && n_back == n && m_back == m);
+	back = finished(&again, ids, n, m);
 	fuzz_damage(&back->half_life);
 	fuzz_check(match_size(query) == match_size(back) && memcmp(query, back, match_size(query)) == 0);
 
 	score(&query->viewer, query);
 	other = query->viewer;
-	other.id = n > 0 ? seen[0] : other.id ^ 1;
+	other.id = n > 0 ? given_ids[0] : other.id ^ 1;
 	for (int i = 0; i < 3; i++)
 		other.at[i] = -other.at[i];
 	other.born = (uint16_t) ~other.born;
 	other.active = (uint16_t) ~other.active;
-	other.tags = ~other.tags;
+	other.joined = (uint16_t) ~other.joined;
+	for (int i = 0; i < MATCH_TAG_BYTES; i++)
+		other.tags[i] = (uint8_t) ~other.tags[i];
 	for (int i = 0; i < MATCH_LANES; i++)
 		other.traits[i] = (uint8_t) ~other.traits[i];
 	for (int i = 0; i < MATCH_NUMBERS; i++)
@@ -91,6 +95,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(ids);
 	free(text);
 	free(query);
-	free(seen);
+	free(given_ids);
 	return 0;
 }

@@ -5,6 +5,7 @@
  */
 #include "fuzz.h"
 
+#include "match/bounds.h"
 #include "match/score.h"
 #include "match/text.h"
 
@@ -43,37 +44,6 @@ take_key(const uint8_t **data, size_t *left, MatchKey *key)
 	return match_key_check(key) == NULL;
 }
 
-/* The bounds of an index with that one key. */
-static void
-around(const MatchKey *key, MatchBounds *bounds)
-{
-	memset(bounds, 0, sizeof *bounds);
-	match_set_size(bounds, sizeof *bounds);
-	bounds->head = MATCH_BOUNDS_1;
-	bounds->mode_min = bounds->mode_max = key->mode;
-	for (int i = 0; i < 3; i++)
-		bounds->low[i] = bounds->high[i] = key->at[i];
-	bounds->reach = key->reach;
-	bounds->born_min = key->born;
-	bounds->born_max = key->born == MATCH_BORN_UNSET ? 0 : key->born;
-	bounds->active = key->active;
-	bounds->age_min = key->age_min;
-	bounds->age_max = key->age_max;
-	bounds->desirability = key->desirability;
-	bounds->selectivity = key->selectivity;
-	bounds->price = key->price;
-	bounds->quality = key->quality;
-	for (int i = 0; i < MATCH_NUMBERS; i++)
-	{
-		bool		unset = key->numbers[i] == MATCH_NUMBER_UNSET;
-
-		bounds->number_min[i] = unset ? INT16_MAX : key->numbers[i];
-		bounds->number_max[i] = unset ? INT16_MIN : key->numbers[i];
-	}
-	memcpy(bounds->traits, key->traits, MATCH_BOUND_LANES);
-	memcpy(bounds->wants, key->wants, MATCH_BOUND_LANES);
-}
-
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -81,11 +51,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MatchKey	back;
 	MatchQuery	given;
 	MatchQuery *query;
-	int64_t		seen[4];
+	int64_t		ids[4];
 	char		text[MATCH_QUERY_TEXT_MAX];
 	double		cost = 0;
 	bool		accepts = false;
-	size_t		total = offsetof(MatchQuery, seen) + match_seen_slots(4) * sizeof(int64_t);
+	size_t		total = offsetof(MatchQuery, seen) + 2 * match_seen_slots(4) * sizeof(int64_t);
+	uint32_t	n;
 
 	fuzz_plant(data, size);
 	if (!take_key(&data, &size, &key))
@@ -98,19 +69,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&given, 0, sizeof given);
 	if (!take_key(&data, &size, &given.viewer))
 		return 0;
-	take(&data, &size, seen, sizeof seen);
+	take(&data, &size, ids, sizeof ids);
 	take(&data, &size, &given.version, offsetof(MatchQuery, born_min) - offsetof(MatchQuery, version));
 	if (match_query_check(&given) != NULL)
 		return 0;
 	for (int i = 0; i < 4; i++)
 	{
-		if (seen[i] == MATCH_SEEN_FREE)
-			seen[i] = 0;
+		if (ids[i] == MATCH_SEEN_FREE)
+			ids[i] = 0;
 	}
+	n = match_sort_ids(ids, 4);
 	query = calloc(1, total);
 	memcpy(query, &given, offsetof(MatchQuery, seen));
-	match_set_size(query, (uint32_t) total);
-	match_query_finish(query, seen, 4);
+	match_set_size(query, (uint32_t) (offsetof(MatchQuery, seen) + 2 * match_seen_slots(n) * sizeof(int64_t)));
+	match_query_finish(query, ids, n, ids, n);
 	for (MatchSimd path = MATCH_SIMD_SCALAR; path <= MATCH_SIMD_AVX2; path++)
 	{
 		if (!match_simd_available(path))
@@ -128,7 +100,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		MatchBounds bounds;
 
-		around(&key, &bounds);
+		match_bounds_of(&key, &bounds);
 		fuzz_check(!accepts || match_bounds_accept(&bounds, query));
 		fuzz_check(!accepts || match_bounds_cost(&bounds, query) <= cost);
 	}

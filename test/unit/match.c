@@ -2,6 +2,7 @@
  * Unit test of the C core of matching: parser, lanes, SIMD paths, bounds of the
  * arithmetic. Prints TAP.
  */
+#include "match/bounds.h"
 #include "match/score.h"
 #include "match/text.h"
 
@@ -65,7 +66,9 @@ random_key(MatchKey *key)
 		key->number_min[i] = (int16_t) between(MATCH_NUMBER_MIN, MATCH_NUMBER_MAX);
 		key->number_max[i] = (int16_t) next_random();
 	}
-	key->tags = next_random() & next_random();
+	key->joined = (uint16_t) next_random();
+	for (int i = 0; i < MATCH_TAG_BYTES; i++)
+		key->tags[i] = (uint8_t) (next_random() & next_random() & next_random());
 	for (int i = 0; i < MATCH_LANES; i++)
 	{
 		key->traits[i] = (uint8_t) (1 << between(0, 7));
@@ -75,40 +78,83 @@ random_key(MatchKey *key)
 		key->embedding[i] = (int8_t) between(-127, 127);
 }
 
-/* Memory for a query with room for n seen ids, with the settings of the SQL function. */
-static MatchQuery *
-new_query(const MatchKey *viewer, int64_t *seen, uint32_t n)
+/* Some of what the SQL function takes, at random. */
+static void
+random_query(MatchQuery *query, const MatchKey *viewer)
 {
-	size_t		size = offsetof(MatchQuery, seen) + match_seen_slots(n) * sizeof(int64_t);
-	MatchQuery *query = calloc(1, size + sizeof(int64_t));
-
-	match_set_size(query, (uint32_t) size);
+	memset(query, 0, sizeof(*query));
 	query->version = MATCH_QUERY_1;
 	memcpy(&query->viewer, viewer, match_size(viewer));
 	query->today = (int32_t) between(7000, 12000);
 	query->continuation = (uint32_t) (next_random() & next_random()) & ~1U;
 	query->decay = (uint8_t) between(0, 2);
+	query->family = (uint8_t) between(0, 1);
+	query->order = (uint8_t) between(0, 3);
+	query->reach = viewer->reach;
 	query->scale_km = (double) between(1, 2000);
 	query->offset_km = (double) between(0, 10);
 	query->at_scale = 0.5;
 	query->age_scale = 5;
 	query->half_life = 14;
+	query->newcomer_days = (double) between(1, 10000);
+	query->bias = (double) between(-20, 20);
+	query->slope = (double) between(0, 100);
+	query->desirability_slope = (double) between(0, 10);
+	query->selectivity_slope = (double) between(0, 10);
+	query->price = (double) between(0, 4) / 4;
+	query->boost = (double) between(0, 4) / 4;
 	for (int i = 0; i < MATCH_TERMS; i++)
-		query->weights[i] = (double) between(0, 10) / 7;
+		query->weights[i] = (float) between(0, 10) / 7;
 	for (int i = 0; i < MATCH_NUMBERS; i++)
 	{
 		query->number_min[i] = query->soft_number_min[i] = MATCH_NUMBER_MIN;
 		query->number_max[i] = query->soft_number_max[i] = MATCH_NUMBER_MAX;
 	}
 	query->number_unset = 15;
+	for (int i = 0; i < 5; i++)
+		query->buckets[i] = (uint32_t) (i + 1) * (MATCH_UNIT / 4);
+	query->tag_count = (uint8_t) between(0, MATCH_QUERY_TAGS);
+	for (int i = 0; i < query->tag_count; i++)
+	{
+		query->tag_bits[i] = (uint8_t) between(0, 8 * MATCH_TAG_BYTES - 1);
+		query->tag_numbers[i] = (uint8_t) between(1, 3);
+		query->tag_weights[i] = (float) (MATCH_QUERY_TAGS - i) / 3;
+	}
+	query->shared_min = (uint8_t) (between(0, 3) / 3);
 	memcpy(query->accept, viewer->wants, MATCH_LANES);
 	for (int i = 0; i < MATCH_LANES; i++)
 	{
 		query->soft[i] = (uint8_t) next_random();
-		query->soft_weights[i] = (float) between(0, 3);
+		query->soft_weights[i] = (query->continuation >> i & 1) == 0 ? (float) between(0, 3) : 0;
 	}
-	match_query_finish(query, seen, n);
+	for (int i = 0; i < MATCH_NUMBERS; i++)
+		query->soft_weights[MATCH_LANES + i] = (float) between(0, 1);
+}
+
+/* A whole query of its first part, in memory of its own; sorts the ids. */
+static MatchQuery *
+finished(const MatchQuery *given, int64_t *seen, uint32_t n, int64_t *liked, uint32_t m)
+{
+	size_t		size;
+	MatchQuery *query;
+
+	n = match_sort_ids(seen, n);
+	m = match_sort_ids(liked, m);
+	size = offsetof(MatchQuery, seen) + (match_seen_slots(n) + match_seen_slots(m)) * sizeof(int64_t);
+	query = calloc(1, size);
+	memcpy(query, given, offsetof(MatchQuery, seen));
+	match_set_size(query, (uint32_t) size);
+	match_query_finish(query, seen, n, liked, m);
 	return query;
+}
+
+static MatchQuery *
+new_query(const MatchKey *viewer, int64_t *liked, uint32_t m)
+{
+	MatchQuery	given;
+
+	random_query(&given, viewer);
+	return finished(&given, NULL, 0, liked, m);
 }
 
 static void
@@ -133,31 +179,29 @@ test_text(void)
 
 	for (int round = 0; round < 300; round++)
 	{
-		int64_t		seen[50];
-		int64_t		back_seen[51];
+		int64_t		ids[2][50];
+		int64_t		back_ids[102];
 		uint32_t	n = (uint32_t) between(0, 50);
-		uint32_t	back_n;
+		uint32_t	m = (uint32_t) between(0, 50);
 		MatchKey	viewer;
+		MatchQuery	given;
 		MatchQuery *query;
 		MatchQuery *back;
-		char		text[MATCH_QUERY_TEXT_MAX + 50 * 22];
+		char		text[MATCH_QUERY_TEXT_MAX + 100 * 22];
 		size_t		size;
-		MatchQuery	given;
 
 		random_key(&viewer);
-		for (uint32_t i = 0; i < n; i++)
-			seen[i] = between(-20, 1000000);
-		query = new_query(&viewer, seen, n);
-		size = match_query_format(query, back_seen, text);
-		same_query &= match_query_parse(text, size, &given, back_seen, &back_n) == NULL;
-		back = calloc(1, match_size(query) + sizeof(int64_t));
-		memcpy(back, &given, offsetof(MatchQuery, seen));
-		back->header = query->header;
-		match_query_finish(back, back_seen, back_n);
-		/* Twice the same id is stored once, so the tables may differ in size. */
-		same_query &= back->seen_count == query->seen_count &&
-			memcmp((char *) back + offsetof(MatchQuery, version), (char *) query + offsetof(MatchQuery, version),
-				   offsetof(MatchQuery, seen_count) - offsetof(MatchQuery, version)) == 0;
+		for (int i = 0; i < 50; i++)
+		{
+			ids[0][i] = between(-20, 1000000);
+			ids[1][i] = between(-20, 40);
+		}
+		random_query(&given, &viewer);
+		query = finished(&given, ids[0], n, ids[1], m);
+		size = match_query_format(query, back_ids, text);
+		same_query &= match_query_parse(text, size, &given, back_ids, &n, &m) == NULL;
+		back = finished(&given, back_ids, n, back_ids + n, m);
+		same_query &= match_size(back) == match_size(query) && memcmp(back, query, match_size(query)) == 0;
 		free(query);
 		free(back);
 	}
@@ -245,7 +289,7 @@ test_paths(void)
 				key.number_max[i] = MATCH_NUMBER_MAX;
 			}
 		}
-		query = new_query(&viewer, NULL, 0);
+		query = new_query(&viewer, &key.id, 1);
 		for (MatchSimd path = MATCH_SIMD_SCALAR; path <= MATCH_SIMD_AVX2; path++)
 		{
 			double		this_cost;
@@ -263,12 +307,71 @@ test_paths(void)
 				accepted += accepts;
 			}
 			same &= memcmp(&cost, &this_cost, sizeof(cost)) == 0 && accepts == this_accepts &&
-				cost > -1e-9 && cost < 1 + 1e-8;
+				(query->order == MATCH_BEST ? cost > -1 - 1e-9 && cost < 2 + 1e-8 : cost > -1e-9 && cost < (double) INT32_MAX + 0.7);
 		}
 		free(query);
 	}
 	match_simd_use(MATCH_SIMD_AUTO);
-	check(same && accepted > 1000, "every SIMD path gives the same bits, between 0 and 1");
+	check(same && accepted > 1000, "every SIMD path gives the same bits, within the range of the order");
+}
+
+/* Bounds of some keys that are near to one another, against each of them. */
+static void
+test_bounds(void)
+{
+	bool		cover = true;
+	int			accepted = 0;
+	int			refused = 0;
+
+	for (int round = 0; round < 20000; round++)
+	{
+		MatchKey	viewer;
+		MatchKey	keys[4];
+		MatchBounds all;
+		MatchBounds one;
+		MatchQuery *query;
+		double		least;
+
+		random_key(&viewer);
+		for (int i = 0; i < 4; i++)
+		{
+			random_key(&keys[i]);
+			keys[i].mode = viewer.mode;
+			if (i > 0 && between(0, 1))
+			{
+				memcpy(keys[i].traits, keys[0].traits, MATCH_LANES);
+				memcpy(keys[i].at, keys[0].at, sizeof(keys[i].at));
+				memset(keys[i].wants, 0xFF, MATCH_LANES);
+				memcpy(viewer.wants, keys[0].traits, MATCH_LANES);
+				viewer.age_min = keys[i].age_min = 0;
+				viewer.age_max = keys[i].age_max = MATCH_AGE_OPEN;
+				viewer.reach = keys[i].reach = MATCH_EVERYWHERE;
+				keys[i].head |= 15;
+				for (int j = 0; j < MATCH_NUMBERS; j++)
+				{
+					keys[i].number_min[j] = MATCH_NUMBER_MIN;
+					keys[i].number_max[j] = MATCH_NUMBER_MAX;
+				}
+			}
+			match_bounds_of(&keys[i], &one);
+			if (i == 0)
+				all = one;
+			match_bounds_add(&all, &one);
+		}
+		query = new_query(&viewer, &keys[1].id, 1);
+		least = match_bounds_cost(&all, query);
+		if (!match_bounds_accept(&all, query))
+			refused++;
+		for (int i = 0; i < 4; i++)
+		{
+			bool		accepts = match_leaf_accepts(&keys[i], query);
+
+			accepted += accepts;
+			cover &= least <= match_leaf_cost(&keys[i], query) && (!accepts || match_bounds_accept(&all, query));
+		}
+		free(query);
+	}
+	check(cover && accepted > 1000 && refused > 1000, "bounds refuse and price nobody out whom they cover");
 }
 
 /* Attributes of several lanes against a plain loop. */
@@ -289,7 +392,7 @@ test_lanes(void)
 
 		random_key(&viewer);
 		random_key(&key);
-		query = new_query(&viewer, NULL, 0);
+		query = new_query(&viewer, &key.id, 1);
 		for (int i = 0; i < MATCH_LANES; i++)
 		{
 			if ((query->continuation >> i & 1) == 0)
@@ -330,6 +433,7 @@ main(void)
 	test_text();
 	test_fuzz();
 	test_paths();
+	test_bounds();
 	test_lanes();
 	test_distance();
 	printf("1..%d\n", tests);

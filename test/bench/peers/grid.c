@@ -55,7 +55,7 @@ struct Grid
 	uint8_t    *age_min;
 	uint8_t    *age_max;
 	uint8_t    *quality;
-	uint64_t   *tags;
+	uint64_t   *tags[2];
 	Lanes	   *lanes;
 	/* By bucket. */
 	int			buckets;
@@ -215,6 +215,14 @@ set_bounds(Grid *grid, int b)
 	}
 }
 
+static void
+tag_words(const uint8_t *tags, uint64_t *low, uint64_t *high)
+{
+	*high = 0;
+	memcpy(low, tags, sizeof(*low));
+	memcpy(high, tags + sizeof(*low), MATCH_TAG_BYTES - sizeof(*low));
+}
+
 Grid *
 grid_build(void *keys, size_t n)
 {
@@ -262,7 +270,8 @@ grid_build(void *keys, size_t n)
 	grid->age_min = lines(n);
 	grid->age_max = lines(n);
 	grid->quality = lines(n);
-	grid->tags = lines(n * sizeof(uint64_t));
+	grid->tags[0] = lines(n * sizeof(uint64_t));
+	grid->tags[1] = lines(n * sizeof(uint64_t));
 	grid->lanes = lines(n * sizeof(Lanes));
 	for (size_t p = 0; p < n; p++)
 	{
@@ -276,7 +285,7 @@ grid_build(void *keys, size_t n)
 		grid->age_min[p] = key->age_min;
 		grid->age_max[p] = key->age_max;
 		grid->quality[p] = key->quality;
-		grid->tags[p] = key->tags;
+		tag_words(key->tags, &grid->tags[0][p], &grid->tags[1][p]);
 		memcpy(grid->lanes[p].traits, key->traits, MATCH_LANES);
 		memcpy(grid->lanes[p].wants, key->wants, MATCH_LANES);
 	}
@@ -305,7 +314,8 @@ grid_free(Grid *grid)
 	free(grid->age_min);
 	free(grid->age_max);
 	free(grid->quality);
-	free(grid->tags);
+	free(grid->tags[0]);
+	free(grid->tags[1]);
 	free(grid->lanes);
 	free(grid->far_2);
 	free(grid->born_low);
@@ -343,7 +353,7 @@ typedef struct Search
 	uint16_t	active_since;
 	uint8_t		age_low;
 	uint8_t		age_high;
-	uint64_t	tags;
+	uint64_t	tags[2];
 	float		share[MATCH_TERMS];
 	float		rate;
 	float		offset;
@@ -413,13 +423,13 @@ begin(Search *s, const MatchQuery *query, int k, GridHit *hits)
 	for (int i = 0; i < 3; i++)
 		s->at[i] = (float) viewer->at[i];
 	s->placed = match_has_place(viewer);
-	s->reach_2 = s->placed ? squared_reach(viewer->reach) : INFINITY;
+	s->reach_2 = s->placed ? squared_reach(query->reach) : INFINITY;
 	s->born_min = query->born_min;
 	s->born_max = query->born_max;
 	s->active_since = query->active_since;
 	s->age_low = query->age_low;
 	s->age_high = query->age_high;
-	s->tags = viewer->tags;
+	tag_words(viewer->tags, &s->tags[0], &s->tags[1]);
 	for (int i = 0; i < MATCH_TERMS; i++)
 		s->share[i] = (float) query->share[i];
 	s->rate = (float) query->rate;
@@ -428,8 +438,10 @@ begin(Search *s, const MatchQuery *query, int k, GridHit *hits)
 	s->age_rate = (float) query->age_rate;
 	s->recency_rate = (float) query->recency_rate;
 	s->today = (float) (query->today + 1);
-	s->tag_share = (float) query->tag_share * s->share[MATCH_TAGS];
-	s->open_share = s->share[MATCH_SOFT] + s->share[MATCH_EMBEDDING];
+	/* The weight of the heaviest for each that is shared. */
+	s->tag_share = (float) query->tag_share * query->tag_weights[0] * s->share[MATCH_TAGS];
+	s->open_share = s->share[MATCH_SOFT] + s->share[MATCH_EMBEDDING] + s->share[MATCH_DESIRABILITY] +
+		s->share[MATCH_SELECTIVITY] + s->share[MATCH_NEWCOMER] + s->share[MATCH_DIVERSITY];
 	s->single_lane = (query->continuation & 2) == 0;
 }
 
@@ -586,7 +598,7 @@ visit(Grid *grid, Search *s, int first, int end)
 				const MatchKey *key;
 				double		cost;
 
-				if (one_of(score, i) + s->tag_share * (float) _mm_popcnt_u64(grid->tags[q + i] & s->tags) < s->good_enough ||
+				if (one_of(score, i) + s->tag_share * (float) (_mm_popcnt_u64(grid->tags[0][q + i] & s->tags[0]) + _mm_popcnt_u64(grid->tags[1][q + i] & s->tags[1])) < s->good_enough ||
 					grid->active[q + i] < s->active_since ||
 					!lanes_pass(&grid->lanes[q + i], query, accept, own))
 					continue;

@@ -54,7 +54,8 @@ SELECT p.person_id,
 	at[3]::integer AS z,
 	-- A squared chord, in the unit of x, y and z: 2^30 to the radius of the earth.
 	CASE WHEN f.max_distance_km IS NULL THEN 9223372036854775807 ELSE (peer.field(c.key::text, 'reach')::numeric ^ 2)::bigint END AS reach_2,
-	peer.word(decode(peer.field(c.key::text, 'tags'), 'hex'), 1) AS tags,
+	peer.word(decode(peer.field(c.key::text, 'tags'), 'hex') || '\x0000', 1) AS tags_1,
+	peer.word(decode(peer.field(c.key::text, 'tags'), 'hex') || '\x0000', 2) AS tags_2,
 	peer.word(l.traits, 1) AS is_1,
 	peer.word(l.traits, 2) AS is_2,
 	peer.word(l.traits, 3) AS is_3,
@@ -108,7 +109,8 @@ BEGIN
 		CASE WHEN s.hard[map.number_of[1]] THEN f.number_max[1] END AS height_max,
 		rapport.person_age(p.birth_date, today) AS age,
 		string_to_array(peer.field(asked::text, 'at'), ',') AS at,
-		peer.word(decode(peer.field(asked::text, 'tags'), 'hex'), 1) AS tags,
+		peer.word(decode(peer.field(asked::text, 'tags'), 'hex') || '\x0000', 1) AS tags_1,
+		peer.word(decode(peer.field(asked::text, 'tags'), 'hex') || '\x0000', 2) AS tags_2,
 		rapport.trait_lanes(p.traits, map.lane_of, map.lanes_of) AS traits,
 		rapport.want_lanes(f.accepts, s.hard, map.lane_of, map.lanes_of) AS wants,
 		map.lane_of, map.lanes_of
@@ -172,8 +174,12 @@ BEGIN
 		|| format(' + %L::float8 * exp(%L::float8 * greatest(0, %L::date - p.active))', parts #>> '{recency,weight}',
 				  -ln(2) / peer.field(asked::text, 'half_life')::double precision, today)
 		|| format(' + %L::float8 * p.quality', (parts #>> '{quality,weight}')::double precision / 255)
-		|| CASE WHEN me.tags <> 0 THEN format(' + %L::float8 * bit_count((p.tags & (%s))::bit(64))',
-											  (parts #>> '{tags,weight}')::double precision / bit_count(me.tags::bit(64)), me.tags) ELSE '' END
+		-- Only the words in which the viewer has tags.
+		|| CASE WHEN me.tags_1 <> 0 OR me.tags_2 <> 0 THEN
+			format(' + %L::float8 * (%s)',
+				   (parts #>> '{tags,weight}')::double precision / (bit_count(me.tags_1::bit(64)) + bit_count(me.tags_2::bit(64))),
+				   concat_ws(' + ', CASE WHEN me.tags_1 <> 0 THEN format('bit_count((p.tags_1 & (%s))::bit(64))', me.tags_1) END,
+							 CASE WHEN me.tags_2 <> 0 THEN format('bit_count((p.tags_2 & (%s))::bit(64))', me.tags_2) END)) ELSE '' END
 		|| CASE WHEN wishes IS NULL THEN '' ELSE format(' + %L::float8 * (%s)', (parts #>> '{soft,weight}')::double precision / (SELECT sum(w::real) FROM unnest(weights) AS w), wishes) END
 		|| ' DESC LIMIT 20';
 END;
