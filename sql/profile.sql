@@ -217,8 +217,9 @@ SELECT pg_temp.outcome($$SELECT rapport.update_profile('{"display_name": "Eve", 
 SELECT display_name FROM rapport.my_profile();
 
 --
--- Places are snapped to a grid on entry
+-- Places are snapped to a grid on entry; profile_place.sql has how fast they move
 --
+SELECT rapport.set_setting('move_max_kmh', '0');
 SELECT latitude, longitude, pg_temp.outcome(format('SELECT rapport.set_place(%L, %L)', latitude, longitude))
 FROM (VALUES (52.52, 13.405), (90, 0), (-90, 180), (0, 180), (0, -180), ('-0', '-0'), (90.0001, 0), (-91, 0), (0, 180.5), (0, -181),
 			 ('NaN', 0), (0, 'NaN'), ('Infinity', 0), (0, '-Infinity'), (NULL, 0), (0, NULL)) AS v (latitude, longitude);
@@ -227,23 +228,22 @@ SELECT round(latitude::numeric, 4) AS latitude, round(longitude::numeric, 4) AS 
 	   st_distance(st_point(longitude, latitude)::geography, st_point(13.4050, 52.5200)::geography) < 750 AS near
 FROM rapport.my_profile();
 -- Neighbours in a cell cannot be told apart.
-SELECT rapport.snap(52.5200, 13.4050, 1000) = rapport.snap(52.5203, 13.4052, 1000) AS same_cell;
+SELECT rapport.grid_cell(52.5200, 13.4050, 1000) = rapport.grid_cell(52.5203, 13.4052, 1000) AS same_cell;
 -- 180 degrees east is 180 degrees west, and a pole is one place's neighbourhood.
-SELECT rapport.snap(10, 180, 1000) = rapport.snap(10, -180, 1000) AS date_line,
-	   (SELECT count(DISTINCT rapport.snap(latitude, longitude, 1000))
+SELECT rapport.grid_cell(10, 180, 1000) = rapport.grid_cell(10, -180, 1000) AS date_line,
+	   (SELECT count(DISTINCT rapport.grid_cell(latitude, longitude, 1000))
 		FROM unnest(ARRAY[89.996, 90]) AS latitude, generate_series(-180, 180, 0.5) AS longitude) AS cells_at_the_pole;
 -- Cells are about as wide as high anywhere, and nobody is moved farther than their half diagonal.
 SELECT cells.latitude,
-	   max(st_distance(st_point(longitude, cells.latitude)::geography, st_point(s.cell_longitude, s.cell_latitude)::geography)) < 760 AS moved_little
+	   max(st_distance(st_point(longitude, cells.latitude)::geography, rapport.cell_place(rapport.grid_cell(cells.latitude, longitude, 1000)))) < 760 AS moved_little
 FROM unnest(ARRAY[0, 30, -45, 60, 85, 89.9, -89.99]) AS cells (latitude),
-	 generate_series(-180, 180, 0.37) AS longitude,
-	 rapport.snap(cells.latitude, longitude, 1000) AS s
+	 generate_series(-180, 180, 0.37) AS longitude
 GROUP BY 1
 ORDER BY 1;
 -- Snapping a centre gives the centre.
 SELECT count(*) FILTER (WHERE once <> twice) AS moved_twice
 FROM generate_series(-90, 90, 3.7) AS latitude, generate_series(-180, 180, 7.3) AS longitude,
-	 rapport.snap(latitude, longitude, 1000) AS once, rapport.snap(once.cell_latitude, once.cell_longitude, 1000) AS twice;
+	 rapport.grid_cell(latitude, longitude, 1000) AS once, rapport.grid_cell(rapport.cell_latitude(once), rapport.cell_longitude(once), 1000) AS twice;
 
 --
 -- Required steps are data
@@ -309,6 +309,7 @@ SELECT pg_temp.outcome('SELECT rapport.my_profile()');
 RESET ROLE;
 
 -- The suites after this one start without people and attributes.
+SELECT rapport.set_setting('move_max_kmh', NULL);
 DELETE FROM rapport.person;
 DELETE FROM rapport.external_identity;
 DELETE FROM rapport.activity;

@@ -51,6 +51,7 @@ raise_error(const char *code, const char *detail)
 			 errmsg("%s", title),
 			 detail != NULL ? errdetail("%s", detail) : 0,
 			 hint != NULL ? errhint("%s", hint) : 0,
+			 errhidestmt(true),	/* the log gets no password or position */
 			 err_generic_string(PG_DIAG_CONSTRAINT_NAME, code)));
 }
 

@@ -274,6 +274,14 @@ COMMENT ON FUNCTION rapport.add_hook(text, regprocedure, integer) IS
 
 -- Idempotency
 
+CREATE OR REPLACE FUNCTION rapport.idempotency_hash(key text) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT encode(sha256(convert_to(key, 'UTF8')), 'base64');
+END;
+COMMENT ON FUNCTION rapport.idempotency_hash(text) IS
+'What is kept of an idempotency key. The key itself, random and kept nowhere, goes into the hash of the request: who reads the table cannot find a position or a password by trying.';
+
 CREATE OR REPLACE FUNCTION rapport.replay(key text, request text) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
@@ -292,11 +300,11 @@ BEGIN
 	END IF;
 	-- Two requests with one key: the second waits for the first to end.
 	PERFORM pg_advisory_xact_lock(hashtextextended(me || ' ' || replay.key, 0));
-	SELECT i.* INTO stored FROM rapport.idempotency AS i WHERE i.person_id = me AND i.key = replay.key;
+	SELECT i.* INTO stored FROM rapport.idempotency AS i WHERE i.person_id = me AND i.key = rapport.idempotency_hash(replay.key);
 	IF NOT FOUND THEN
 		RETURN NULL;
 	END IF;
-	IF stored.request_hash <> sha256(convert_to(replay.request, 'UTF8')) THEN
+	IF stored.request_hash <> sha256(convert_to(replay.key || ' ' || replay.request, 'UTF8')) THEN
 		PERFORM rapport.fail('key_reused');
 	END IF;
 	RETURN coalesce(stored.body, '');
@@ -322,7 +330,8 @@ BEGIN
 		PERFORM rapport.fail('missing_field');
 	END IF;
 	INSERT INTO rapport.idempotency (person_id, key, request_hash, body, created_at)
-	VALUES (me, remember.key, sha256(convert_to(remember.request, 'UTF8')), remember.body, rapport.now());
+	VALUES (me, rapport.idempotency_hash(remember.key), sha256(convert_to(remember.key || ' ' || remember.request, 'UTF8')),
+			remember.body, rapport.now());
 	RETURN coalesce(remember.body, '');
 END;
 $$;

@@ -148,6 +148,8 @@ CREATE TABLE rapport.idempotency (
 	PRIMARY KEY (person_id, key)
 );
 COMMENT ON TABLE rapport.idempotency IS 'The first answer to a write that carried an Idempotency-Key, committed with the write.';
+COMMENT ON COLUMN rapport.idempotency.key IS 'idempotency_hash() of the key.';
+COMMENT ON COLUMN rapport.idempotency.request_hash IS 'SHA-256 of the key and the request.';
 CREATE INDEX idempotency_created_at ON rapport.idempotency (created_at);
 SELECT pg_catalog.pg_extension_config_dump('rapport.idempotency', 'WHERE false');
 

@@ -656,20 +656,6 @@ COMMENT ON FUNCTION rapport.explain_match(bigint, text) IS
 'Why this person is or is not shown to me: every rule both ways, and every part of the score. mode NULL is the first I take part in. Errors: not_found (nobody in that mode, or blocked), profile_incomplete, mode_not_enabled, unknown_mode.';
 GRANT EXECUTE ON FUNCTION rapport.explain_match(bigint, text) TO rapport_user;
 
-SELECT pg_catalog.set_config('search_path', pg_catalog.format('pg_catalog, rapport, %I, pg_temp', n.nspname), true)
-FROM pg_catalog.pg_extension AS e
-JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
-WHERE e.extname OPERATOR(pg_catalog.=) 'postgis';
-
-CREATE OR REPLACE FUNCTION rapport.place_distance(one geography, other geography) RETURNS double precision
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT st_distance(one, other, false);
-END;
-COMMENT ON FUNCTION rapport.place_distance(geography, geography) IS 'Metres between two places along a great circle.';
-
-SELECT pg_catalog.set_config('search_path', 'pg_catalog, rapport, pg_temp', true);
-
 CREATE OR REPLACE FUNCTION rapport.person(
 	person_id bigint, OUT display_name text, OUT age integer, OUT about text, OUT tags text[], OUT attributes jsonb,
 	OUT distance_km integer, OUT matched boolean)

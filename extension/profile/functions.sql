@@ -1,6 +1,8 @@
 -- profile: functions and built-in rows.
 
 INSERT INTO rapport.error_code (code, status, title, hint) VALUES
+	('moved_too_fast', 429, 'nobody travels that fast', 'The place stays as it was; the detail says when it can be that one.'),
+	('moves_exhausted', 429, 'the place has changed too often today', 'The place stays as it was; the detail says when it can change again.'),
 	('under_age', 422, 'the person is too young', NULL),
 	('unknown_attribute', 422, 'there is no such attribute', 'GET /v1/attributes lists them.'),
 	('unknown_option', 422, 'the attribute has no such option', 'GET /v1/attributes lists the options of each.'),
@@ -8,7 +10,13 @@ INSERT INTO rapport.error_code (code, status, title, hint) VALUES
 
 INSERT INTO rapport.setting_default (name, type, value, minimum, maximum, description) VALUES
 	('minimum_age', 'integer', '18', 13, 99, 'Age in years from which people may take part.'),
-	('grid_metres', 'integer', '1000', 100, 100000, 'Height of the grid cells, in metres, that positions are snapped to. Stored places keep the grid they were entered with.');
+	('grid_metres', 'integer', '1000', 100, 100000, 'Height of the grid cells, in metres, that positions are snapped to. Stored places keep the grid they were entered with.'),
+	('grid_margin', 'float', '0.2', 0, 1, 'How far beyond the border of their cell people stay in it, as a share of grid_metres: who lives at a border does not keep jumping over it.'),
+	('cell_people', 'integer', '10', 0, 1000000, 'People a cell must have to be shown; where take_census() found fewer the cell is twice as large, and so on. 0: all cells are small.'),
+	('cell_doublings', 'integer', '4', 1, 8, 'How often cells double at most where few people live: 4 makes 16 km of 1.'),
+	('census_days', 'integer', '7', 1, 365, 'Days between two counts of take_census(): calls in between count nothing, so that nobody sees at once where people come and go.'),
+	('move_max_kmh', 'integer', '1000', 0, 100000, 'Travelling faster than this between two places is refused, in km/h. 0: no limit.'),
+	('moves_a_day', 'integer', '50', 0, 30000, 'How often a day (UTC) a person may change the grid cell. 0: no limit.');
 
 INSERT INTO rapport.dump_exception (rel, reason) VALUES
 	('rapport.mode', 'built-in rows are made by the install script'),
@@ -20,6 +28,8 @@ INSERT INTO rapport.distribution (tab, grp, col) VALUES
 	('rapport.attribute_option', 'R', NULL),
 	('rapport.attribute_label', 'R', NULL),
 	('rapport.profile', 'U', 'person_id'),
+	('rapport.census', 'R', NULL),
+	('rapport.crowded_cell', 'R', NULL),
 	('rapport.activity', 'U', 'person_id'),
 	('rapport.preference', 'U', 'person_id'),
 	('rapport.step_default', 'R', NULL),
@@ -52,8 +62,16 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.profile', 'display_name', 'identity', 'delete', NULL),
 	('rapport.profile', 'birth_date', 'demographic', 'delete', NULL),
 	('rapport.profile', 'about', 'content', 'delete', NULL),
+	('rapport.profile', 'cell', 'location', 'delete', NULL),
 	('rapport.profile', 'place', 'location', 'delete', NULL),
 	('rapport.profile', 'place_at', 'location', 'delete', NULL),
+	('rapport.profile', 'moves_on', 'location', 'delete', NULL),
+	('rapport.profile', 'moves', 'location', 'delete', NULL),
+	('rapport.census', 'one', 'none', 'keep', 'when people were counted'),
+	('rapport.census', 'taken_at', 'none', 'keep', 'when people were counted'),
+	('rapport.census', 'grid_metres', 'none', 'keep', 'when people were counted'),
+	('rapport.crowded_cell', 'cell', 'none', 'keep', 'where many people are, not who'),
+	('rapport.crowded_cell', 'level', 'none', 'keep', 'where many people are, not who'),
 	('rapport.profile', 'traits', 'demographic', 'delete', NULL),
 	('rapport.profile', 'numbers', 'demographic', 'delete', NULL),
 	('rapport.profile', 'tags', 'content', 'delete', NULL),
@@ -108,12 +126,28 @@ END;
 COMMENT ON FUNCTION rapport.person_age(date, date) IS
 'Completed years on that day. Somebody born on 29 February grows older on 1 March in years without one.';
 
-CREATE OR REPLACE FUNCTION rapport.snap(latitude double precision, longitude double precision, metres integer,
-										OUT cell_latitude double precision, OUT cell_longitude double precision)
+CREATE OR REPLACE FUNCTION rapport.grid_cell(latitude double precision, longitude double precision, metres integer,
+											 margin double precision DEFAULT 0, current bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'profile_grid_cell_sql';
+COMMENT ON FUNCTION rapport.grid_cell(double precision, double precision, integer, double precision, bigint) IS
+'The number of the grid cell of a position in degrees: bands of equal height (metres) from pole to pole, divided into cells about as wide. The cell current is kept while the position is no farther from it than margin, a share of metres. NULL for a position that does not exist.';
+
+CREATE OR REPLACE FUNCTION rapport.cell_parent(cell bigint, level integer) RETURNS bigint
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'profile_snap_sql';
-COMMENT ON FUNCTION rapport.snap(double precision, double precision, integer) IS
-'The centre, in degrees, of the grid cell of a position: bands of equal height (metres) from pole to pole, divided into cells about as wide. Both NULL for a position that does not exist.';
+AS 'MODULE_PATHNAME', 'profile_cell_parent';
+COMMENT ON FUNCTION rapport.cell_parent(bigint, integer) IS
+'The cell around a cell whose side is 2^level times that of the smallest. Every cell lies in exactly one of each level.';
+
+CREATE OR REPLACE FUNCTION rapport.cell_latitude(cell bigint) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'profile_cell_latitude';
+COMMENT ON FUNCTION rapport.cell_latitude(bigint) IS 'Degrees north of the centre of a cell.';
+
+CREATE OR REPLACE FUNCTION rapport.cell_longitude(cell bigint) RETURNS double precision
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'profile_cell_longitude';
+COMMENT ON FUNCTION rapport.cell_longitude(bigint) IS 'Degrees east of the centre of a cell.';
 
 SELECT pg_catalog.set_config('search_path', pg_catalog.format('pg_catalog, rapport, %I, pg_temp', n.nspname), true)
 FROM pg_catalog.pg_extension AS e
@@ -125,7 +159,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT st_setsrid(st_makepoint(longitude, latitude), 4326)::geography;
 END;
-COMMENT ON FUNCTION rapport.make_place(double precision, double precision) IS 'A point from degrees on WGS 84; NULL when one is NULL. Snap first.';
+COMMENT ON FUNCTION rapport.make_place(double precision, double precision) IS 'A point from degrees on WGS 84; NULL when one is NULL. For centres of cells.';
 
 CREATE OR REPLACE FUNCTION rapport.place_latitude(place geography) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -140,6 +174,20 @@ BEGIN ATOMIC
 	SELECT st_x(place::geometry);
 END;
 COMMENT ON FUNCTION rapport.place_longitude(geography) IS 'Degrees east of a point.';
+
+CREATE OR REPLACE FUNCTION rapport.place_distance(one geography, other geography) RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT st_distance(one, other, false);
+END;
+COMMENT ON FUNCTION rapport.place_distance(geography, geography) IS 'Metres between two places along a great circle.';
+
+CREATE OR REPLACE FUNCTION rapport.cell_place(cell bigint) RETURNS geography
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT rapport.make_place(rapport.cell_latitude(cell), rapport.cell_longitude(cell));
+END;
+COMMENT ON FUNCTION rapport.cell_place(bigint) IS 'The centre of a cell.';
 
 SELECT pg_catalog.set_config('search_path', 'pg_catalog, rapport, pg_temp', true);
 
@@ -190,11 +238,12 @@ AS 'MODULE_PATHNAME', 'profile_read_preference';
 COMMENT ON FUNCTION rapport.read_preference(rapport.preference, jsonb, jsonb) IS
 'Applies a change to a stored preference (NULL: none yet): absent keys stay, null clears. problems as in read_profile().';
 
-CREATE OR REPLACE FUNCTION rapport.read_place(latitude jsonb, longitude jsonb, metres integer,
-											  OUT cell_latitude double precision, OUT cell_longitude double precision)
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+CREATE OR REPLACE FUNCTION rapport.read_place(latitude jsonb, longitude jsonb, metres integer, margin double precision, current bigint)
+RETURNS bigint
+LANGUAGE c IMMUTABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'profile_read_place';
-COMMENT ON FUNCTION rapport.read_place(jsonb, jsonb, integer) IS 'snap() of JSON numbers, or strings that are numbers; both NULL for anything else.';
+COMMENT ON FUNCTION rapport.read_place(jsonb, jsonb, integer, double precision, bigint) IS
+'grid_cell() of JSON numbers, or strings that are numbers; NULL for anything else.';
 
 CREATE OR REPLACE FUNCTION rapport.read_date(value text) RETURNS date
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -287,6 +336,30 @@ AS $$
 $$;
 COMMENT ON FUNCTION rapport.missing_steps(rapport.profile) IS
 'The required steps that this profile lacks; no rows: complete. WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p)) is inlined.';
+
+-- Larger cells where few people live
+
+CREATE OR REPLACE FUNCTION rapport.doublings() RETURNS integer
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+	RETURN CASE WHEN rapport.setting_int('cell_people') > 0
+					 AND EXISTS (SELECT FROM rapport.census AS c WHERE c.grid_metres = rapport.setting_int('grid_metres'))
+		THEN rapport.setting_int('cell_doublings')
+		ELSE 0 END;
+END;
+$$;
+COMMENT ON FUNCTION rapport.doublings() IS 'How often cells double at most: the setting cell_doublings, 0 before the first census of this grid.';
+
+CREATE OR REPLACE FUNCTION rapport.shown_cell(cell bigint, doublings integer) RETURNS TABLE (shown bigint)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT rapport.cell_parent(shown_cell.cell, coalesce(min(c.level)::integer, shown_cell.doublings))
+	FROM generate_series(0, shown_cell.doublings - 1) AS n
+	JOIN rapport.crowded_cell AS c ON c.cell = rapport.cell_parent(shown_cell.cell, n);
+END;
+COMMENT ON FUNCTION rapport.shown_cell(bigint, integer) IS
+'One row: the smallest cell around a cell that has enough people, or the largest there is. Use in FROM, there it is inlined.';
 
 -- Changes
 
@@ -396,29 +469,83 @@ COMMENT ON FUNCTION rapport.update_profile(jsonb) IS
 'Changes my profile; keys that are absent stay as they are, null clears. display_name (1 to 60 characters), birth_date (yyyy-mm-dd), about (up to 2000, may have lines), tags (up to 50 of 1 to 40 characters, stored in lower case, each once), attributes {code: option code, number or null}, embedding (1 to 32 numbers), paused (true: nobody discovers me). Texts are stored in NFC without white space at the ends. Errors: unknown_field, wrong_type, invalid_value, out_of_range, unknown_attribute, unknown_option, under_age.';
 GRANT EXECUTE ON FUNCTION rapport.update_profile(jsonb) TO rapport_user;
 
+CREATE OR REPLACE FUNCTION rapport.count_move(mine rapport.profile, new_cell bigint, grid integer, moment timestamp with time zone)
+RETURNS integer
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	moves_today integer := 1 + CASE WHEN mine.moves_on = rapport.today() THEN mine.moves ELSE 0 END;
+	moves_a_day integer := rapport.setting_int('moves_a_day');
+	kmh integer := rapport.setting_int('move_max_kmh');
+	-- Centres of cells can be so much farther apart than those who are in them.
+	metres double precision := rapport.place_distance(rapport.cell_place(mine.cell), rapport.cell_place(new_cell)) - 2 * grid;
+	arrival timestamp with time zone;
+BEGIN
+	IF moves_a_day > 0 AND moves_today > moves_a_day THEN
+		PERFORM rapport.fail('moves_exhausted', pg_catalog.format('A place can change %s times a day, and again from %sT00:00:00Z.',
+																   moves_a_day, rapport.today() + 1));
+	END IF;
+	IF kmh > 0 AND metres > 0 THEN
+		arrival := pg_catalog.date_trunc('second', mine.place_at + pg_catalog.make_interval(secs => metres * 3.6 / kmh)) + interval '1 s';
+		IF arrival > moment THEN
+			PERFORM rapport.fail('moved_too_fast', pg_catalog.format('At %s km/h one can be there at %s.', kmh,
+				pg_catalog.to_char(arrival AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')));
+		END IF;
+	END IF;
+	-- More than the column holds only where nobody counts.
+	RETURN least(moves_today, 30000);
+END;
+$$;
+COMMENT ON FUNCTION rapport.count_move(rapport.profile, bigint, integer, timestamp with time zone) IS
+'How often a person has changed the cell today with this move to another. Speed is that between the cells since the last change. Errors: moved_too_fast, moves_exhausted.';
+
 CREATE OR REPLACE FUNCTION rapport.set_place(latitude double precision, longitude double precision) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
 	me bigint := rapport.acting_person();
-	cell record;
+	grid integer := rapport.setting_int('grid_metres');
+	moment timestamp with time zone := rapport.now();
+	mine rapport.profile;
+	new_cell bigint;
+	moves_today integer := 0;
 BEGIN
 	IF set_place.latitude IS NULL OR set_place.longitude IS NULL THEN
 		PERFORM rapport.fail('missing_field', 'A place needs latitude and longitude.');
 	END IF;
-	SELECT s.* INTO cell FROM rapport.snap(set_place.latitude, set_place.longitude, rapport.setting_int('grid_metres')) AS s;
-	IF cell.cell_latitude IS NULL THEN
+	SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = me FOR NO KEY UPDATE;
+	new_cell := rapport.grid_cell(set_place.latitude, set_place.longitude, grid, rapport.setting_float('grid_margin'), mine.cell);
+	IF new_cell IS NULL THEN
 		PERFORM rapport.fail('out_of_range', 'The latitude lies between -90 and 90 degrees, the longitude between -180 and 180.');
 	END IF;
-	INSERT INTO rapport.profile AS p (person_id, place, place_at, created_at, updated_at)
-	VALUES (me, rapport.make_place(cell.cell_latitude, cell.cell_longitude), rapport.now(), rapport.now(), rapport.now())
-	ON CONFLICT ON CONSTRAINT profile_pkey DO UPDATE
-	SET place = excluded.place, place_at = excluded.place_at, updated_at = excluded.updated_at;
+	IF mine.person_id IS NULL THEN
+		INSERT INTO rapport.profile (person_id, created_at, updated_at)
+		VALUES (me, moment, moment)
+		ON CONFLICT DO NOTHING;
+		-- Not there a moment ago: another session may have set a place since.
+		SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = me FOR NO KEY UPDATE;
+	END IF;
+	IF new_cell = mine.cell THEN
+		PERFORM rapport.mark_active(ARRAY[me]);
+		RETURN;
+	END IF;
+	IF mine.cell IS NOT NULL THEN
+		moves_today := rapport.count_move(mine, new_cell, grid, moment);
+	END IF;
+	UPDATE rapport.profile AS p
+	SET cell = new_cell,
+		place = rapport.cell_place(s.shown),
+		place_at = moment,
+		moves_on = rapport.today(),
+		moves = moves_today,
+		updated_at = moment
+	FROM rapport.shown_cell(new_cell, rapport.doublings()) AS s
+	WHERE p.person_id = me;
 	PERFORM rapport.people_changed(ARRAY[me]);
 END;
 $$;
 COMMENT ON FUNCTION rapport.set_place(double precision, double precision) IS
-'Says where I am, in degrees (WGS 84). Only the centre of the grid cell around it is kept (about 1 km; the setting grid_metres). Errors: missing_field, out_of_range.';
+'Says where I am, in degrees (WGS 84). Only the grid cell around it is kept (about 1 km; the setting grid_metres), and a step over its border (grid_margin) does not change it. Others see the centre of the cell, or of a larger one where few people live. Errors: missing_field, out_of_range, moved_too_fast (move_max_kmh) and moves_exhausted (moves_a_day), both with the time from which it can be; then nothing changes. The first place is free.';
 GRANT EXECUTE ON FUNCTION rapport.set_place(double precision, double precision) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.set_preference(mode text, body jsonb) RETURNS void
@@ -735,6 +862,110 @@ COMMENT ON PROCEDURE rapport.refresh_people() IS
 'Derives anew what other topics derive from people (who is a candidate), after a change of required steps or settings. Commits every 10,000 people; not inside a transaction.';
 GRANT EXECUTE ON PROCEDURE rapport.refresh_people() TO rapport_service;
 
+CREATE OR REPLACE FUNCTION rapport.census_count() RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	grid integer := rapport.setting_int('grid_metres');
+	enough integer := rapport.setting_int('cell_people');
+	last rapport.census;
+BEGIN
+	LOCK TABLE rapport.census IN SHARE ROW EXCLUSIVE MODE;
+	SELECT c.* INTO last FROM rapport.census AS c;
+	IF enough = 0 OR last.grid_metres = grid AND last.taken_at > rapport.now() - make_interval(days => rapport.setting_int('census_days')) THEN
+		RETURN false;
+	END IF;
+	INSERT INTO rapport.census AS c (taken_at, grid_metres)
+	VALUES (rapport.now(), grid)
+	ON CONFLICT ON CONSTRAINT census_pkey DO UPDATE SET taken_at = excluded.taken_at, grid_metres = excluded.grid_metres;
+	DELETE FROM rapport.crowded_cell AS c WHERE c.level >= rapport.setting_int('cell_doublings');
+	FOR size IN 0 .. rapport.setting_int('cell_doublings') - 1 LOOP
+		WITH counted AS MATERIALIZED (
+			SELECT rapport.cell_parent(p.cell, size) AS cell, sum(p.people) AS people
+			FROM (SELECT x.cell, count(*) AS people FROM rapport.profile AS x WHERE x.cell IS NOT NULL GROUP BY x.cell) AS p
+			-- Those shown in a smaller cell hide nobody in this one.
+			WHERE NOT EXISTS (SELECT
+							  FROM generate_series(0, size - 1) AS smaller
+							  JOIN rapport.crowded_cell AS c ON c.cell = rapport.cell_parent(p.cell, smaller))
+			GROUP BY 1
+		), left_behind AS (
+			-- What was crowded stays so down to half: one person more or less does not show twice.
+			DELETE FROM rapport.crowded_cell AS c
+			WHERE c.level = size
+			AND NOT EXISTS (SELECT FROM counted AS n WHERE n.cell = c.cell AND 2 * n.people >= enough)
+		)
+		INSERT INTO rapport.crowded_cell (cell, level)
+		SELECT n.cell, size FROM counted AS n WHERE n.people >= enough
+		ON CONFLICT DO NOTHING;
+	END LOOP;
+	RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION rapport.census_count() IS
+'Counts people by cells of every size, without those in a smaller one that has enough, and keeps which have the setting cell_people, or had and still have half. Does nothing (false) sooner than census_days after the last time. For take_census().';
+GRANT EXECUTE ON FUNCTION rapport.census_count() TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.census_apply(after bigint, batch integer DEFAULT 10000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	grown integer := rapport.doublings();
+	upto bigint;
+	changed bigint[];
+BEGIN
+	SELECT max(p.person_id) INTO upto
+	FROM (SELECT x.person_id FROM rapport.profile AS x WHERE x.person_id > census_apply.after
+		  ORDER BY x.person_id LIMIT census_apply.batch) AS p;
+	-- In the order of ids, as everybody locks people.
+	PERFORM FROM rapport.profile AS p
+	CROSS JOIN LATERAL rapport.shown_cell(p.cell, grown) AS s
+	WHERE p.person_id > census_apply.after
+	AND p.person_id <= upto
+	AND (rapport.place_latitude(p.place), rapport.place_longitude(p.place)) <> (rapport.cell_latitude(s.shown), rapport.cell_longitude(s.shown))
+	ORDER BY p.person_id
+	FOR NO KEY UPDATE OF p;
+	WITH moved AS (
+		UPDATE rapport.profile AS p
+		SET place = rapport.cell_place(s.shown),
+			updated_at = rapport.now()
+		FROM rapport.profile AS x
+		CROSS JOIN LATERAL rapport.shown_cell(x.cell, grown) AS s
+		WHERE x.person_id > census_apply.after
+		AND x.person_id <= upto
+		AND (rapport.place_latitude(x.place), rapport.place_longitude(x.place)) <> (rapport.cell_latitude(s.shown), rapport.cell_longitude(s.shown))
+		AND p.person_id = x.person_id
+		AND p.cell = x.cell
+		RETURNING p.person_id)
+	SELECT array_agg(m.person_id ORDER BY m.person_id) INTO changed FROM moved AS m;
+	IF changed IS NOT NULL THEN
+		PERFORM rapport.run_hooks('person_changed', changed);
+	END IF;
+	RETURN upto;
+END;
+$$;
+COMMENT ON FUNCTION rapport.census_apply(bigint, integer) IS
+'Gives the next people with ids above after the place of the cell they are shown in by the last census, and runs the person_changed hooks for whom it is new; the last id looked at, NULL when there are no more. For take_census().';
+GRANT EXECUTE ON FUNCTION rapport.census_apply(bigint, integer) TO rapport_service;
+
+CREATE OR REPLACE PROCEDURE rapport.take_census()
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	after bigint := 0;
+BEGIN
+	PERFORM rapport.census_count();
+	COMMIT;
+	LOOP
+		after := rapport.census_apply(after);
+		EXIT WHEN after IS NULL;
+		COMMIT;
+	END LOOP;
+END;
+$$;
+COMMENT ON PROCEDURE rapport.take_census() IS
+'Finds out where few people live, and shows people there in larger cells (settings cell_people, cell_doublings), for a job once a day: it counts anew every census_days, and otherwise finishes what was interrupted or follows a change of the settings. Commits every 10,000 people; not inside a transaction.';
+GRANT EXECUTE ON PROCEDURE rapport.take_census() TO rapport_service;
+
 -- Import. The procedure reads the source with its caller's rights and hands the rows over as JSON; the functions below
 -- write with the owner's.
 
@@ -787,6 +1018,8 @@ AS $$
 DECLARE
 	rules jsonb := rapport.profile_rules();
 	grid integer := rapport.setting_int('grid_metres');
+	margin double precision := rapport.setting_float('grid_margin');
+	grown integer := rapport.doublings();
 	today date := rapport.today();
 	moment timestamp with time zone := rapport.now();
 	run rapport.import_run;
@@ -809,7 +1042,7 @@ BEGIN
 	WITH row_read AS MATERIALIZED (
 		SELECT g.n, g.document, g.external_id, e.person_id, p.person_id IS NOT NULL AS has_profile,
 			   c.display_name, c.birth_date, c.about, c.traits, c.numbers, c.tags, c.embedding, c.paused,
-			   place.cell_latitude, place.cell_longitude,
+			   place.cell, rapport.cell_place(place.shown) AS place,
 			   day.active_on,
 			   wish.preferences,
 			   coalesce(id.problems, '{}') || coalesce(c.problems, '{}') || coalesce(place.problems, '{}')
@@ -827,13 +1060,14 @@ BEGIN
 				WHEN g.copies > 1 THEN ARRAY['conflict: The source has this external_id more than once.']
 				END) AS id (problems)
 		CROSS JOIN LATERAL (
-			SELECT cell.cell_latitude, cell.cell_longitude, CASE
-				WHEN cell.cell_latitude IS NULL
+			SELECT r.cell, s.shown, CASE
+				WHEN r.cell IS NULL
 				AND num_nonnulls(nullif(g.document -> 'latitude', 'null'), nullif(g.document -> 'longitude', 'null')) > 0
 				THEN ARRAY['out_of_range: There is no such place.']
 				END
-			FROM rapport.read_place(coalesce(g.document -> 'latitude', 'null'), coalesce(g.document -> 'longitude', 'null'), grid) AS cell)
-			AS place (cell_latitude, cell_longitude, problems)
+			FROM rapport.read_place(g.document -> 'latitude', g.document -> 'longitude', grid, margin, p.cell) AS r (cell)
+			CROSS JOIN LATERAL rapport.shown_cell(r.cell, grown) AS s)
+			AS place (cell, shown, problems)
 		CROSS JOIN LATERAL (
 			SELECT x.given, CASE
 				WHEN x.given IS NULL AND g.document ->> 'active_on' IS NOT NULL
@@ -864,10 +1098,10 @@ BEGIN
 		INSERT INTO rapport.external_identity (external_id, person_id)
 		SELECT v.external_id, v.id FROM verdict AS v WHERE v.is_new
 	), profile_new AS (
-		INSERT INTO rapport.profile (person_id, display_name, birth_date, about, place, place_at, traits, numbers, tags, embedding,
+		INSERT INTO rapport.profile (person_id, display_name, birth_date, about, cell, place, place_at, traits, numbers, tags, embedding,
 									 paused, created_at, updated_at)
-		SELECT v.id, v.display_name, v.birth_date, v.about, rapport.make_place(v.cell_latitude, v.cell_longitude),
-			   CASE WHEN v.cell_latitude IS NOT NULL THEN moment END, v.traits, v.numbers, v.tags, v.embedding, v.paused, moment, moment
+		SELECT v.id, v.display_name, v.birth_date, v.about, v.cell, v.place,
+			   CASE WHEN v.cell IS NOT NULL THEN moment END, v.traits, v.numbers, v.tags, v.embedding, v.paused, moment, moment
 		FROM verdict AS v
 		WHERE NOT v.has_profile
 	), profile_old AS (
@@ -875,8 +1109,9 @@ BEGIN
 		SET display_name = v.display_name,
 			birth_date = v.birth_date,
 			about = v.about,
-			place = CASE WHEN v.document ? 'latitude' THEN rapport.make_place(v.cell_latitude, v.cell_longitude) ELSE p.place END,
-			place_at = CASE WHEN NOT v.document ? 'latitude' THEN p.place_at WHEN v.cell_latitude IS NOT NULL THEN moment END,
+			cell = CASE WHEN v.document ? 'latitude' THEN v.cell ELSE p.cell END,
+			place = CASE WHEN v.document ? 'latitude' THEN v.place ELSE p.place END,
+			place_at = CASE WHEN NOT v.document ? 'latitude' OR v.cell = p.cell THEN p.place_at WHEN v.cell IS NOT NULL THEN moment END,
 			traits = v.traits,
 			numbers = v.numbers,
 			tags = v.tags,

@@ -21,11 +21,17 @@ typedef enum ProfileText
 extern ProfileText profile_clean_text(const char *bytes, int size, int max_characters,
 									  bool lines, text **clean);
 
+/* The height of the smallest grid cells in metres, and how often cells double. */
+#define PROFILE_GRID_MIN 100
+#define PROFILE_GRID_MAX 100000
+#define PROFILE_GRID_LEVELS 8
+
 /*
- * The centre of the grid cell of a position in degrees; metres is the height
- * of a cell and about its width. False when there is no such position.
+ * The number of the grid cell of a position in degrees, 0 when there is no such
+ * position; metres is the height of a cell and about its width. The cell current
+ * (0: none) is kept while the position is no farther from it than margin, a
+ * share of metres.
  */
-extern bool profile_snap(double latitude, double longitude, int metres,
-						 double *cell_latitude, double *cell_longitude);
+extern int64 profile_grid_cell(double latitude, double longitude, int metres, double margin, int64 current);
 
 #endif

@@ -981,25 +981,22 @@ lenient_number(Jsonb *json)
 	return *end == '\0' ? number : NAN;
 }
 
-/* read_place(latitude jsonb, longitude jsonb, metres integer): the cell, or nulls. */
+/* read_place(latitude jsonb, longitude jsonb, metres integer, margin double precision, current bigint): the cell, or NULL. */
 Datum
 profile_read_place(PG_FUNCTION_ARGS)
 {
-	TupleDesc	desc = result_desc(fcinfo, 2);
-	Datum		values[2] = {0};
-	bool		nulls[2] = {false, false};
-	double		latitude;
-	double		longitude;
+	int64		cell;
 
-	if (profile_snap(lenient_number(PG_GETARG_JSONB_P(0)), lenient_number(PG_GETARG_JSONB_P(1)),
-					 PG_GETARG_INT32(2), &latitude, &longitude))
+	for (int i = 0; i < 4; i++)
 	{
-		values[0] = Float8GetDatum(latitude);
-		values[1] = Float8GetDatum(longitude);
+		if (PG_ARGISNULL(i))
+			PG_RETURN_NULL();
 	}
-	else
-		nulls[0] = nulls[1] = true;
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+	cell = profile_grid_cell(lenient_number(PG_GETARG_JSONB_P(0)), lenient_number(PG_GETARG_JSONB_P(1)), PG_GETARG_INT32(2),
+							 PG_GETARG_FLOAT8(3), PG_ARGISNULL(4) ? 0 : PG_GETARG_INT64(4));
+	if (cell == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(cell);
 }
 
 /* read_date(text): the date of yyyy-mm-dd, or NULL. */

@@ -69,8 +69,11 @@ CREATE TABLE rapport.profile (
 	display_name text,
 	birth_date date,
 	about text,
+	cell bigint,
 	place geography(Point, 4326),
 	place_at timestamp with time zone,
+	moves_on date,
+	moves smallint NOT NULL DEFAULT 0,
 	traits smallint[] NOT NULL DEFAULT '{}',
 	numbers smallint[] NOT NULL DEFAULT '{}',
 	tags text[] NOT NULL DEFAULT '{}',
@@ -81,13 +84,35 @@ CREATE TABLE rapport.profile (
 );
 SELECT pg_catalog.set_config('search_path', 'pg_catalog, rapport, pg_temp', true);
 COMMENT ON TABLE rapport.profile IS 'What a person says about themselves. A person without a row has said nothing yet.';
-COMMENT ON COLUMN rapport.profile.place IS 'The centre of the grid cell the person is in; the true position is stored nowhere.';
+COMMENT ON COLUMN rapport.profile.cell IS
+'The grid cell the person is in, a grid_cell() of the setting grid_metres; the true position is stored nowhere. Only counted, by take_census().';
+COMMENT ON COLUMN rapport.profile.place IS
+'The centre of that cell, or of a larger one around it where few people live. All that others see, filter and sort by comes from this.';
+COMMENT ON COLUMN rapport.profile.place_at IS 'Since when the person is in the cell.';
+COMMENT ON COLUMN rapport.profile.moves_on IS 'The day (UTC) of the last change of the cell.';
+COMMENT ON COLUMN rapport.profile.moves IS 'How often the cell changed that day; the first place is none.';
 COMMENT ON COLUMN rapport.profile.traits IS 'Index attribute_id: the option chosen; NULL, 0 or beyond the end: unset.';
 COMMENT ON COLUMN rapport.profile.numbers IS 'Index slot + 1: (value - minimum) / step; NULL or beyond the end: unset.';
 COMMENT ON COLUMN rapport.profile.tags IS 'Lower case, NFC, each once, in the order given.';
 COMMENT ON COLUMN rapport.profile.embedding IS 'Up to 32 numbers from -1 to 1, made by the app; compared by inner product.';
 COMMENT ON COLUMN rapport.profile.paused IS 'Paused people are not candidates.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.profile', '');
+
+CREATE TABLE rapport.census (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	taken_at timestamp with time zone NOT NULL,
+	grid_metres integer NOT NULL
+);
+COMMENT ON TABLE rapport.census IS 'When people were last counted by cells, and on which grid; one row. Until then, and on another grid, all cells are small.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.census', '');
+
+CREATE TABLE rapport.crowded_cell (
+	cell bigint PRIMARY KEY,
+	level smallint NOT NULL
+);
+COMMENT ON TABLE rapport.crowded_cell IS
+'Cells of every size with enough people in them to be shown, as of the last census, without those in smaller ones. How many there are is not kept.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.crowded_cell', '');
 
 CREATE TABLE rapport.activity (
 	person_id bigint PRIMARY KEY,

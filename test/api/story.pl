@@ -57,6 +57,17 @@ subtest 'they find each other' => sub {
 	is(ref $why, 'HASH', 'every rule both ways');
 };
 
+subtest 'nobody is elsewhere in a moment' => sub {
+	my $place = sub { my $me = as($ada, 'GET', '/v1/me', 200); return "$me->{latitude} $me->{longitude}" };
+	my $before = $place->();
+	my $problem = as($ada, 'PUT', '/v1/me/place', 429, { latitude => -33.87, longitude => 151.21 });
+	is($problem->{code}, 'moved_too_fast', 'it is too fast');
+	like($problem->{detail}, qr/one can be there at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/, 'and says when it is not');
+	is($place->(), $before, 'the place stays');
+	as($ada, 'PUT', '/v1/me/place', 204, { latitude => 51.5075, longitude => -0.1277 });
+	is($place->(), $before, 'and with a step too');
+};
+
 subtest 'pages hold everyone once' => sub {
 	my @others = map { with_profile("Page $_", 51.51, -0.11) } 1 .. 4;
 	my (%seen, $after);

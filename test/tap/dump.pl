@@ -104,13 +104,15 @@ SET client_min_messages = warning;
 SET rapport.now = '$clock';
 \\o /dev/null
 SELECT rapport.set_setting('password_memory', '1'), rapport.set_setting('password_ops', '1'),
-	rapport.set_setting('score_weights', '{"distance": 2, "tags": 1}'), rapport.set_setting('pass_days', '30');
+	rapport.set_setting('score_weights', '{"distance": 2, "tags": 1}'), rapport.set_setting('pass_days', '30'),
+	rapport.set_setting('move_max_kmh', '0');
 SELECT rapport.define_mode('hiking'), rapport.require_step('about', false);
 CALL rapport.import_people('sample.people',
 	'{"external_id": "id", "display_name": "name", "birth_date": "born", "latitude": "lat", "longitude": "lon", "about": "about",
 	  "tags": "tags", "active_on": "seen", "attributes": "attrs", "preferences": "prefs"}');
 CREATE TABLE refused (id text, name text, born text);
 INSERT INTO refused VALUES ('child', 'Kim', '2015-01-01');
+CALL rapport.take_census();
 CALL rapport.import_people('refused', '{"external_id": "id", "display_name": "name", "birth_date": "born"}');
 DROP SCHEMA sample CASCADE;
 
