@@ -249,8 +249,8 @@ scan_rows(Check *check, IndexBuildCallback callback)
 {
 	TableScanDesc scan = table_beginscan_strat(check->heap, check->snapshot, 0, NULL, true, false);
 
-	/* Ends the scan as well. */
-	table_index_build_scan(check->heap, check->index, check->info, false, false, callback, check, scan);
+	/* Ends the scan as well, and asserts that synchronising is left to how it was begun. */
+	table_index_build_scan(check->heap, check->index, check->info, true, false, callback, check, scan);
 }
 
 /*
