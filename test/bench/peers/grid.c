@@ -441,7 +441,8 @@ begin(Search *s, const MatchQuery *query, int k, GridHit *hits)
 	/* The weight of the heaviest for each that is shared. */
 	s->tag_share = (float) query->tag_share * query->tag_weights[0] * s->share[MATCH_TAGS];
 	s->open_share = s->share[MATCH_SOFT] + s->share[MATCH_EMBEDDING] + s->share[MATCH_DESIRABILITY] +
-		s->share[MATCH_SELECTIVITY] + s->share[MATCH_NEWCOMER] + s->share[MATCH_DIVERSITY];
+		s->share[MATCH_SELECTIVITY] + s->share[MATCH_NEWCOMER] + s->share[MATCH_DIVERSITY] +
+		(query->liked_count > 0 ? (float) query->boost : 0);
 	s->single_lane = (query->continuation & 2) == 0;
 }
 
@@ -598,7 +599,10 @@ visit(Grid *grid, Search *s, int first, int end)
 				const MatchKey *key;
 				double		cost;
 
-				if (one_of(score, i) + s->tag_share * (float) (_mm_popcnt_u64(grid->tags[0][q + i] & s->tags[0]) + _mm_popcnt_u64(grid->tags[1][q + i] & s->tags[1])) < s->good_enough ||
+				int			shared = (int) (_mm_popcnt_u64(grid->tags[0][q + i] & s->tags[0]) +
+										_mm_popcnt_u64(grid->tags[1][q + i] & s->tags[1]));
+
+				if (one_of(score, i) + s->tag_share * (float) shared < s->good_enough ||
 					grid->active[q + i] < s->active_since ||
 					!lanes_pass(&grid->lanes[q + i], query, accept, own))
 					continue;
