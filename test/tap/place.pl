@@ -116,14 +116,14 @@ psql("CREATE DATABASE $database", 'postgres');
 psql('SET client_min_messages = error; CREATE EXTENSION rapport CASCADE');
 
 my $run = 'DO $$ BEGIN PERFORM attack.run(); END $$;';
-judge('operators', attack($long ? 480 : 32, "$run SET attack.grid = off; $run"), 2);
+judge('operators', attack($long ? 480 : 16, "$run SET attack.grid = off; $run"), 2);
 
 # As people do: through the public functions, the control first, then with and without limits on moving.
 my $agents = q{DO $$ BEGIN PERFORM attack.new_agent('viewer', 10, 10), attack.new_agent('puppet', 10, 10); END $$;};
 my $public = "SET rapport.now = '2026-03-01 00:00:00+00'; $agents SET attack.public = on; SET attack.bearings = 5; SET attack.tolerance = 4;";
 my $free = q{DO $$ BEGIN PERFORM rapport.set_setting('moves_a_day', '0'), rapport.set_setting('move_max_kmh', '0'); END $$;};
 my $limited = q{DO $$ BEGIN PERFORM rapport.set_setting('moves_a_day', NULL), rapport.set_setting('move_max_kmh', NULL); END $$;};
-my $on = $long ? 24 : 4;
+my $on = $long ? 24 : 2;
 judge('functions', attack($on, "$public $free SET attack.grid = off; $run SET attack.grid = on; $run"), $long ? 5 : 0);
 my $of = attack(1, "$public $limited SET attack.tolerance = 100; $run SELECT concat_ws(' ', 't days', extract(day FROM rapport.now() - '2026-03-01')::integer);");
 cmp_ok($of->{grid}{days}{median}, '>=', 1, "within the limits one cell takes more than a day");
