@@ -17,7 +17,7 @@ PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/$(PG_VERSION)/bin/pg_co
 PACKAGES_BUILD = gcc make pkg-config libc6-dev postgresql-server-dev-$(PG_VERSION) libpq-dev \
 	libmicrohttpd-dev libjansson-dev libsodium-dev libinih-dev
 PACKAGES_RUN   = postgresql-$(PG_VERSION) postgresql-$(PG_VERSION)-postgis-3 curl
-PACKAGES_LONG  = clang libclang-rt-dev
+PACKAGES_LONG  = clang libclang-rt-dev bison flex dpkg-dev
 PACKAGES_TEST  = postgresql-$(PG_VERSION)-plpgsql-check libipc-run-perl perl
 
 version := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/rapport.control)
