@@ -44,4 +44,18 @@
 #define core_guc_malloc(size) malloc(size)
 #endif
 
+/* PG17 moved the statistics target out of pg_attribute's copy. */
+#if PG_VERSION_NUM >= 170000
+#define core_stat_target(stats) ((stats)->attstattarget)
+#else
+#define core_stat_target(stats) ((stats)->attr->attstattarget)
+#endif
+
+/* PG18 tells vacuum_delay_point() whether it is ANALYZE that waits. */
+#if PG_VERSION_NUM >= 180000
+#define core_analyze_delay() vacuum_delay_point(true)
+#else
+#define core_analyze_delay() vacuum_delay_point()
+#endif
+
 #endif

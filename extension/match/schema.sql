@@ -16,11 +16,17 @@ CREATE FUNCTION rapport.match_key_send(rapport.match_key) RETURNS bytea
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_send';
 COMMENT ON FUNCTION rapport.match_key_send(rapport.match_key) IS 'Binary output of match_key.';
 
+CREATE FUNCTION rapport.match_typanalyze(internal) RETURNS boolean
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'match_typanalyze';
+COMMENT ON FUNCTION rapport.match_typanalyze(internal) IS
+'ANALYZE of match_key: keeps some keys, without their ids, so that the planner can try how many a query accepts.';
+
 CREATE TYPE rapport.match_key (
 	INPUT = rapport.match_key_in,
 	OUTPUT = rapport.match_key_out,
 	RECEIVE = rapport.match_key_recv,
 	SEND = rapport.match_key_send,
+	ANALYZE = rapport.match_typanalyze,
 	INTERNALLENGTH = VARIABLE,
 	ALIGNMENT = double,
 	STORAGE = plain
@@ -56,13 +62,12 @@ COMMENT ON TYPE rapport.match_query IS
 -- What the operators stand on is replaced only with a release of its own: here, not in functions.sql.
 
 CREATE FUNCTION rapport.match_accepts(key rapport.match_key, query rapport.match_query) RETURNS boolean
-	-- The cost is set so that the planner prefers the index, which does not pay it, to whatever calls this per row.
-	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 2000 AS 'MODULE_PATHNAME', 'match_accepts';
+	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', 'match_accepts';
 COMMENT ON FUNCTION rapport.match_accepts(rapport.match_key, rapport.match_query) IS
 'Whether the two accept each other: same mode, every lane, number, age and distance both ways, active, not seen, beyond the cursor, not the viewer. Also as key @@ query.';
 
 CREATE FUNCTION rapport.match_cost(key rapport.match_key, query rapport.match_query) RETURNS double precision
-	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'match_cost';
+	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', 'match_cost';
 COMMENT ON FUNCTION rapport.match_cost(rapport.match_key, rapport.match_query) IS
 '1 - score, plus up to 1e-9 by id and day so that equals have an order; lower is better. Also as key <-> query.';
 
@@ -74,11 +79,16 @@ CREATE FUNCTION rapport.match_key_ne(rapport.match_key, rapport.match_key) RETUR
 	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_ne';
 COMMENT ON FUNCTION rapport.match_key_ne(rapport.match_key, rapport.match_key) IS 'Whether two keys differ. Also as key <> key.';
 
+CREATE FUNCTION rapport.match_restriction(internal, oid, internal, integer) RETURNS double precision
+	LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_restriction';
+COMMENT ON FUNCTION rapport.match_restriction(internal, oid, internal, integer) IS
+'The share of keys that a query accepts, for the planner: tried on those that ANALYZE kept, 0.01 for a query not known yet.';
+
 CREATE OPERATOR rapport.@@ (
 	LEFTARG = rapport.match_key,
 	RIGHTARG = rapport.match_query,
 	FUNCTION = rapport.match_accepts,
-	RESTRICT = matchingsel,
+	RESTRICT = rapport.match_restriction,
 	JOIN = matchingjoinsel
 );
 COMMENT ON OPERATOR rapport.@@ (rapport.match_key, rapport.match_query) IS 'accept each other';

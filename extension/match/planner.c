@@ -1,0 +1,134 @@
+/*
+ * What the planner knows of keys: ANALYZE keeps some of them, and the estimate
+ * for a query asks each whether it fits.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_statistic.h"
+#include "commands/vacuum.h"
+#include "fmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/selfuncs.h"
+
+#include "core/compat.h"
+#include "match/score.h"
+#include "match/value.h"
+
+PG_FUNCTION_INFO_V1(match_typanalyze);
+PG_FUNCTION_INFO_V1(match_restriction);
+
+/* Rows read for each key kept, as for a histogram of the built-in types. */
+#define ROWS_A_KEY 300
+
+/* A copy that tells of nobody. */
+static Datum
+without_id(const MatchKey *key)
+{
+	MatchKey   *copy = palloc(match_size(key));
+
+	memcpy(copy, key, match_size(key));
+	copy->id = 0;
+	return PointerGetDatum(copy);
+}
+
+/*
+ * Keeps up to the statistics target of keys, evenly from the sample. They have
+ * no order, so nothing else reads them as the histogram that they are stored as.
+ */
+static void
+compute_stats(VacAttrStatsP stats, AnalyzeAttrFetchFunc fetch, int rows, double total)
+{
+	int			target = core_stat_target(stats);
+	int			nulls = 0;
+	int			kept = 0;
+	double		width = 0;
+	MemoryContext old;
+	Datum	   *values;
+
+	if (rows == 0)
+		return;
+	old = MemoryContextSwitchTo(stats->anl_context);
+	values = palloc(Min(rows, target) * sizeof(Datum));
+	for (int row = 0; row < rows; row++)
+	{
+		bool		null;
+		Datum		value = fetch(stats, row, &null);
+
+		core_analyze_delay();
+		if (null)
+		{
+			nulls++;
+			continue;
+		}
+		width += match_size(match_flat(value));
+		/* The next of target places that are spread evenly over the rows. */
+		if (kept < target && (int64) row * target >= (int64) kept * rows)
+			values[kept++] = without_id(DatumGetMatchKey(value));
+	}
+	MemoryContextSwitchTo(old);
+
+	stats->stats_valid = true;
+	stats->stanullfrac = (float4) nulls / rows;
+	stats->stawidth = nulls < rows ? width / (rows - nulls) : 0;
+	stats->stadistinct = -1;
+	if (kept == 0)
+		return;
+	stats->stakind[0] = STATISTIC_KIND_HISTOGRAM;
+	stats->stavalues[0] = values;
+	stats->numvalues[0] = kept;
+}
+
+Datum
+match_typanalyze(PG_FUNCTION_ARGS)
+{
+	VacAttrStats *stats = (VacAttrStats *) PG_GETARG_POINTER(0);
+
+	if (core_stat_target(stats) < 0)
+		core_stat_target(stats) = default_statistics_target;
+	stats->compute_stats = compute_stats;
+	stats->minrows = ROWS_A_KEY * core_stat_target(stats);
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * The share of a column that a query known when planning accepts, by the rule
+ * of succession: of n keys kept that all refuse, one in n + 2 may accept. Too
+ * many is the safer side: a scan in the order of the index stops when it has
+ * enough, whatever comes instead goes through them all.
+ */
+static double
+share_accepted(VariableStatData *column, const MatchQuery *query)
+{
+	AttStatsSlot slot;
+	int			accepted = 0;
+	double		share = DEFAULT_MATCHING_SEL;
+
+	if (!HeapTupleIsValid(column->statsTuple) ||
+		!get_attstatsslot(&slot, column->statsTuple, STATISTIC_KIND_HISTOGRAM, InvalidOid, ATTSTATSSLOT_VALUES))
+		return share;
+	for (int i = 0; i < slot.nvalues; i++)
+		accepted += match_leaf_accepts(DatumGetMatchKey(slot.values[i]), query);
+	share = (accepted + 1.0) / (slot.nvalues + 2.0) *
+		(1 - ((Form_pg_statistic) GETSTRUCT(column->statsTuple))->stanullfrac);
+	free_attstatsslot(&slot);
+	return share;
+}
+
+Datum
+match_restriction(PG_FUNCTION_ARGS)
+{
+	PlannerInfo *root = (PlannerInfo *) PG_GETARG_POINTER(0);
+	List	   *args = (List *) PG_GETARG_POINTER(2);
+	VariableStatData column;
+	Node	   *other;
+	bool		on_left;
+	double		share = DEFAULT_MATCHING_SEL;
+
+	if (!get_restriction_variable(root, args, PG_GETARG_INT32(3), &column, &other, &on_left))
+		PG_RETURN_FLOAT8(share);
+	if (on_left && IsA(other, Const))
+		share = ((Const *) other)->constisnull ? 0 : share_accepted(&column, DatumGetMatchQuery(((Const *) other)->constvalue));
+	ReleaseVariableStats(column);
+	CLAMP_PROBABILITY(share);
+	PG_RETURN_FLOAT8(share);
+}
