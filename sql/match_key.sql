@@ -319,7 +319,7 @@ CREATE FUNCTION plan_of(k integer) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
 	line text;
 BEGIN
-	FOR line IN EXECUTE format('EXPLAIN (COSTS OFF) EXECUTE top(%L, %s)', match_query(match_key(0, 52.5, 13.5), '2026-01-01'), k) LOOP
+	FOR line IN EXECUTE format('EXPLAIN (COSTS OFF) EXECUTE top(%L, %s)', match_query(match_key(0, 52.5, 13.5, traits => '{1}'), '2026-01-01'), k) LOOP
 		RETURN NEXT regexp_replace(line, '''.*''', '...');
 	END LOOP;
 END;

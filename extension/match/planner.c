@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_statistic.h"
 #include "commands/vacuum.h"
 #include "fmgr.h"
@@ -20,14 +21,14 @@ PG_FUNCTION_INFO_V1(match_restriction);
 /* Rows read for each key kept, as for a histogram of the built-in types. */
 #define ROWS_A_KEY 300
 
-/* A copy that tells of nobody. */
+/* A copy that tells of nobody: with an id that no viewer has. */
 static Datum
 without_id(const MatchKey *key)
 {
 	MatchKey   *copy = palloc(match_size(key));
 
 	memcpy(copy, key, match_size(key));
-	copy->id = 0;
+	copy->id = PG_INT64_MIN + 1;
 	return PointerGetDatum(copy);
 }
 

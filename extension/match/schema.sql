@@ -62,12 +62,13 @@ COMMENT ON TYPE rapport.match_query IS
 -- What the operators stand on is replaced only with a release of its own: here, not in functions.sql.
 
 CREATE FUNCTION rapport.match_accepts(key rapport.match_key, query rapport.match_query) RETURNS boolean
-	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', 'match_accepts';
+	-- More than it takes: a bitmap pays it for each row, a scan in the order of the index, which stops early, for none.
+	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 200 AS 'MODULE_PATHNAME', 'match_accepts';
 COMMENT ON FUNCTION rapport.match_accepts(rapport.match_key, rapport.match_query) IS
 'Whether the two accept each other: same mode, every lane, number, age and distance both ways, active, not seen, beyond the cursor, not the viewer. Also as key @@ query.';
 
 CREATE FUNCTION rapport.match_cost(key rapport.match_key, query rapport.match_query) RETURNS double precision
-	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', 'match_cost';
+	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'match_cost';
 COMMENT ON FUNCTION rapport.match_cost(rapport.match_key, rapport.match_query) IS
 '1 - score, plus up to 1e-9 by id and day so that equals have an order; lower is better. Also as key <-> query.';
 
