@@ -7,6 +7,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_statistic.h"
 #include "commands/vacuum.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
@@ -33,27 +34,31 @@ without_id(const MatchKey *key)
 }
 
 /*
- * Keeps up to the statistics target of keys, evenly from the sample. They have
- * no order, so nothing else reads them as the histogram that they are stored as.
+ * Keeps up to the statistics target of keys: one from each of as many even parts
+ * of the sample, at a place in it that depends on the part, or every hundredth
+ * row would tell of those alone that stand in such rows. They have no order, so
+ * nothing else reads them as the histogram that they are stored as.
  */
 static void
 compute_stats(VacAttrStatsP stats, AnalyzeAttrFetchFunc fetch, int rows, double total)
 {
-	int			target = core_stat_target(stats);
+	int			parts = Min(core_stat_target(stats), rows);
 	int			nulls = 0;
 	int			kept = 0;
 	double		width = 0;
 	MemoryContext old;
 	Datum	   *values;
 
-	if (rows == 0)
+	if (parts == 0)
 		return;
 	old = MemoryContextSwitchTo(stats->anl_context);
-	values = palloc(Min(rows, target) * sizeof(Datum));
-	for (int row = 0; row < rows; row++)
+	values = palloc(parts * sizeof(Datum));
+	for (int part = 0; part < parts; part++)
 	{
+		int			first = (int64) part * rows / parts;
+		int			size = (int64) (part + 1) * rows / parts - first;
 		bool		null;
-		Datum		value = fetch(stats, row, &null);
+		Datum		value = fetch(stats, first + murmurhash32(part) % size, &null);
 
 		core_analyze_delay();
 		if (null)
@@ -61,16 +66,14 @@ compute_stats(VacAttrStatsP stats, AnalyzeAttrFetchFunc fetch, int rows, double 
 			nulls++;
 			continue;
 		}
-		width += match_size(match_flat(value));
-		/* The next of target places that are spread evenly over the rows. */
-		if (kept < target && (int64) row * target >= (int64) kept * rows)
-			values[kept++] = without_id(DatumGetMatchKey(value));
+		values[kept++] = without_id(DatumGetMatchKey(value));
+		width += match_size(DatumGetMatchKey(value));
 	}
 	MemoryContextSwitchTo(old);
 
 	stats->stats_valid = true;
-	stats->stanullfrac = (float4) nulls / rows;
-	stats->stawidth = nulls < rows ? width / (rows - nulls) : 0;
+	stats->stanullfrac = (float4) nulls / parts;
+	stats->stawidth = kept > 0 ? width / kept : 0;
 	stats->stadistinct = -1;
 	if (kept == 0)
 		return;
