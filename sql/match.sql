@@ -228,10 +228,6 @@ SELECT * FROM rapport.candidate;
 SELECT rapport.seal('a', 'b');
 RESET ROLE;
 
--- Distances leave as steps only.
-SELECT array_agg(rapport.distance_bucket(m) ORDER BY m) FROM unnest(ARRAY[0, 1999.9, 2000, 9999, 70e3, 1e6 - 1, 1e6, 2e7]) AS m;
-SELECT rapport.distance_bucket(NULL);
-
 -- A sealed text is opened by its scope alone.
 SELECT rapport.unseal('scope', rapport.seal('scope', 'text')) AS same,
 	   rapport.unseal('scop', rapport.seal('scope', 'etext')) AS other,

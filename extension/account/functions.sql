@@ -109,6 +109,20 @@ COMMENT ON FUNCTION rapport.require(text) IS
 'Passes when the person who is acting has that role (user, moderator, admin) or a higher one, whatever the database role. Errors: invalid_value for any other name, authentication_required, forbidden.';
 GRANT EXECUTE ON FUNCTION rapport.require(text) TO rapport_anon;
 
+CREATE OR REPLACE FUNCTION rapport.require_operator() RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	role text := pg_catalog.current_setting('role');
+BEGIN
+	IF NOT pg_catalog.pg_has_role(CASE role WHEN 'none' THEN session_user ELSE role::name END, 'rapport_service', 'MEMBER') THEN
+		PERFORM rapport.require('admin');
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.require_operator() IS
+'Passes for superusers and members of rapport_service who act as nobody, and for admins: for functions that both may call. Errors: authentication_required, forbidden.';
+
 CREATE OR REPLACE FUNCTION rapport.request_begin(token text, read_only boolean, timeout_ms integer) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'account_request_begin';

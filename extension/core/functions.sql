@@ -201,6 +201,7 @@ AS $$
 DECLARE
 	known rapport.setting_default;
 	number double precision;
+	several integer[];
 BEGIN
 	SELECT d.* INTO known FROM rapport.setting_default AS d WHERE d.name = set_setting.name;
 	IF NOT FOUND THEN
@@ -213,6 +214,9 @@ BEGIN
 	BEGIN
 		IF known.type = 'integer' THEN
 			number := set_setting.value::integer;
+		ELSIF known.type = 'integers' THEN
+			several := set_setting.value::integer[];
+			set_setting.value := several::text;
 		ELSIF known.type = 'float' THEN
 			number := set_setting.value::double precision;
 		ELSIF known.type = 'boolean' THEN
@@ -223,6 +227,12 @@ BEGIN
 	END;
 	IF number = 'NaN' OR number < known.minimum OR number > known.maximum THEN
 		PERFORM rapport.fail('out_of_range', format('The setting %I takes %s to %s.', set_setting.name, known.minimum, known.maximum));
+	END IF;
+	IF known.type = 'integers'
+		AND (cardinality(several) > 12
+			 OR several IS DISTINCT FROM (SELECT array_agg(DISTINCT s ORDER BY s) FROM unnest(several) AS s
+										  WHERE s BETWEEN known.minimum AND known.maximum)) THEN
+		PERFORM rapport.fail('out_of_range', format('The setting %I takes up to 12 rising numbers from %s to %s.', set_setting.name, known.minimum, known.maximum));
 	END IF;
 	INSERT INTO rapport.setting AS s (name, value, changed_at)
 	VALUES (set_setting.name, set_setting.value, rapport.now())

@@ -42,8 +42,8 @@ COMMENT ON FUNCTION rapport.match_query(rapport.match_key, date, bytea, bytea, r
 'Whom to find for the person with that key on that day: WHERE key @@ query ORDER BY key <-> query LIMIT k.
 accept_wants are the 32 bytes that the viewer demands if they differ from the wants of the key (those also decide who finds him); soft_wants only score, by soft_weights
 (32 lanes, counted at the first of an attribute, then 4 numbers). continuation is lane_continuation().
-weights may hold the weights of the terms distance, age, tags, embedding, soft, recency, quality, desirability, selectivity, newcomer and diversity
-(0 or more; shared out among the terms that the viewer has), decay (gauss, exp, linear), scale_km, offset_km and at_scale (the distance term at offset plus scale),
+weights may hold the weights of the terms distance, age, tags, embedding, soft, recency, quality, desirability, selectivity and newcomer
+(0 or more; shared out among the terms that the viewer has), diversity (0 to 0.25: the share of the sum that goes by viewer, day and candidate alone), decay (gauss, exp, linear), scale_km, offset_km and at_scale (the distance term at offset plus scale),
 age_scale_years, half_life_days, newcomer_days, price (0 to 1: what a price of 1 takes off the score), boost (0 to 1: what the score gains by liked),
 and family: weighted (the sum of the terms) or reciprocal (the chance that both like: logistic in bias plus slope times that sum,
 plus desirability_slope and selectivity_slope times the scalars of the one liked and of the one who likes, from -1 to 1).
@@ -58,6 +58,45 @@ CREATE OR REPLACE FUNCTION rapport.match_explain(key rapport.match_key, query ra
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_explain';
 COMMENT ON FUNCTION rapport.match_explain(rapport.match_key, rapport.match_query) IS
 'Every rule of both sides, whether it passes, and every part of the score: accepts, cost, score, distance_m, rules (mode, other, active, unseen, beyond; viewer and candidate with age, distance, numbers and the lanes that fail), parts (weight and value of each term).';
+
+CREATE OR REPLACE FUNCTION rapport.match_score(key rapport.match_key, query rapport.match_query)
+	RETURNS double precision
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_score';
+COMMENT ON FUNCTION rapport.match_score(rapport.match_key, rapport.match_query) IS
+'How well somebody suits the viewer of the query, whatever its order: 1 - the cost without the tie. From 0 to 1, but for what a price takes off and being liked adds.';
+
+CREATE OR REPLACE FUNCTION rapport.match_percentage(one rapport.match_query, other rapport.match_query)
+	RETURNS double precision
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_percentage';
+COMMENT ON FUNCTION rapport.match_percentage(rapport.match_query, rapport.match_query) IS
+'0 to 100, the same from both sides: 100 * sqrt(a * b), where a is the match_score() of the one viewer for the other, b the reverse, each held to 0 to 1. So nobody scores high whom only one of the two suits. Filters do not count.';
+
+CREATE OR REPLACE FUNCTION rapport.decay_gauss(
+	value double precision, origin double precision, scale double precision, "offset" double precision DEFAULT 0, decay double precision DEFAULT 0.5)
+	RETURNS double precision
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_decay_gauss';
+COMMENT ON FUNCTION rapport.decay_gauss(double precision, double precision, double precision, double precision, double precision) IS
+'1 within offset of the origin, decay at offset + scale, falling along a bell: decay ^ ((d / scale) ^ 2), where d = greatest(0, |value - origin| - offset). As in function_score of Elasticsearch. Raises 22003 for a scale of 0 or less, an offset below 0, a decay beyond 0 to 1, and no number.';
+
+CREATE OR REPLACE FUNCTION rapport.decay_exp(
+	value double precision, origin double precision, scale double precision, "offset" double precision DEFAULT 0, decay double precision DEFAULT 0.5)
+	RETURNS double precision
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_decay_exp';
+COMMENT ON FUNCTION rapport.decay_exp(double precision, double precision, double precision, double precision, double precision) IS
+'decay_gauss() falling fastest at first: decay ^ (d / scale). Raises 22003 as it does.';
+
+CREATE OR REPLACE FUNCTION rapport.decay_linear(
+	value double precision, origin double precision, scale double precision, "offset" double precision DEFAULT 0, decay double precision DEFAULT 0.5)
+	RETURNS double precision
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_decay_linear';
+COMMENT ON FUNCTION rapport.decay_linear(double precision, double precision, double precision, double precision, double precision) IS
+'decay_gauss() falling along a line: greatest(0, 1 - (1 - decay) * d / scale). Raises 22003 as it does.';
+
+CREATE OR REPLACE FUNCTION rapport.distance_bucket(metres double precision, bucket_km integer[])
+	RETURNS integer
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_distance_bucket';
+COMMENT ON FUNCTION rapport.distance_bucket(double precision, integer[]) IS
+'The first of up to 12 rising kilometres that the distance does not exceed; NULL when it exceeds them all. The order nearest of match_query() goes by the same. Raises 22023.';
 
 CREATE OR REPLACE FUNCTION rapport.match_distance_m(a rapport.match_key, b rapport.match_key)
 	RETURNS double precision
@@ -102,23 +141,59 @@ GRANT EXECUTE ON FUNCTION rapport.match_index_check(regclass) TO rapport_service
 INSERT INTO rapport.error_code (code, status, title, hint) VALUES
 	('already_matched', 409, 'you have matched with this person', 'Unmatch instead.'),
 	('mode_not_enabled', 422, 'you do not take part in this mode', 'Enable it with set_preference().'),
-	('profile_incomplete', 422, 'the profile is not complete', 'my_profile() lists what is missing.');
+	('profile_incomplete', 422, 'the profile is not complete', 'my_profile() lists what is missing.'),
+	('unknown_scoring', 422, 'there is no such scoring profile', 'Leave it out for the one of the mode.'),
+	('invalid_weights', 422, 'the weights are not valid', 'The comment on match_query() lists them with their ranges.');
 
 INSERT INTO rapport.setting_default (name, type, value, minimum, maximum, description) VALUES
-	('score_weights', 'text', '{}', NULL, NULL,
-	 'The weights and scales of the match score as JSON, as match_query() takes them; {} for its defaults.'),
+	('distance_buckets', 'integers', '{2,5,10,20,50,100,200,500,1000}', 1, 20000,
+	 'The kilometres in which distances are told, and by which the order nearest goes.'),
 	('active_within_days', 'integer', '0', 0, 36500,
 	 'Only people active within so many days are shown by discover(); 0 for everyone.'),
 	('pass_days', 'integer', '0', 0, 36500,
 	 'Days after which someone who was passed may be shown again; 0 for never.');
 
+DELETE FROM rapport.scoring_profile WHERE builtin;
+INSERT INTO rapport.scoring_profile (name, builtin, weights, offered) VALUES
+	('default', true, '{"boost": 0.05}', true),
+	('nearby', true, '{"distance": 1, "scale_km": 5, "boost": 0.05}', true),
+	('fresh', true, '{"newcomer": 0.3, "recency": 0.3, "diversity": 0.1, "boost": 0.05}', true),
+	('reciprocal', true, '{"family": "reciprocal", "newcomer": 0.1, "price": 0.1, "boost": 0.05}', false);
+
+INSERT INTO rapport.dump_exception (rel, reason) VALUES
+	('rapport.scoring_profile', 'built-in rows are made by the install script');
+
 INSERT INTO rapport.distribution (tab, grp, col) VALUES
+	('rapport.scoring_profile', 'R', NULL),
+	('rapport.mode_scoring', 'R', NULL),
+	('rapport.tag_count', 'R', NULL),
+	('rapport.tag_round', 'R', NULL),
+	('rapport.match_scalar', 'U', 'person_id'),
 	('rapport.candidate', 'G', NULL),
 	('rapport.swipe', 'U', 'person_id'),
 	('rapport.like_received', 'U', 'person_id'),
 	('rapport.pair', 'P', 'lo');
 
+INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
+	('rapport.scoring_profile', 'name', 'none', 'keep', 'how people are ranked'),
+	('rapport.scoring_profile', 'builtin', 'none', 'keep', 'how people are ranked'),
+	('rapport.scoring_profile', 'weights', 'none', 'keep', 'how people are ranked'),
+	('rapport.scoring_profile', 'offered', 'none', 'keep', 'how people are ranked'),
+	('rapport.mode_scoring', 'mode', 'none', 'keep', 'how people are ranked'),
+	('rapport.mode_scoring', 'name', 'none', 'keep', 'how people are ranked'),
+	('rapport.tag_count', 'tag', 'none', 'keep', 'a hash that says of nobody who has the tag'),
+	('rapport.tag_count', 'people', 'none', 'keep', 'a number of people'),
+	('rapport.tag_count', 'counting', 'none', 'keep', 'a number of people'),
+	('rapport.tag_round', 'one', 'none', 'keep', 'how far a count is'),
+	('rapport.tag_round', 'people', 'none', 'keep', 'a number of people'),
+	('rapport.tag_round', 'counting', 'none', 'keep', 'a number of people'),
+	('rapport.tag_round', 'done_to', 'none', 'keep', 'how far a count is');
+
 INSERT INTO rapport.personal_data (tab, col, class, on_erase, withheld) VALUES
+	('rapport.match_scalar', 'person_id', 'technical', 'delete', NULL),
+	('rapport.match_scalar', 'desirability', 'behaviour', 'delete', NULL),
+	('rapport.match_scalar', 'selectivity', 'behaviour', 'delete', NULL),
+	('rapport.match_scalar', 'price', 'behaviour', 'delete', NULL),
 	('rapport.candidate', 'person_id', 'technical', 'delete', NULL),
 	('rapport.candidate', 'mode', 'behaviour', 'delete', NULL),
 	('rapport.candidate', 'key', 'demographic', 'delete', NULL),
@@ -186,6 +261,229 @@ END;
 $$;
 COMMENT ON FUNCTION rapport.match_page_size(integer) IS 'The page size asked for, 20 for NULL. Errors: out_of_range.';
 
+-- Scoring
+
+CREATE OR REPLACE FUNCTION rapport.scoring_weights(mode smallint, scoring text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	weights jsonb;
+BEGIN
+	-- A row of this database comes before the built-in one of its name.
+	SELECT p.weights INTO weights
+	FROM rapport.scoring_profile AS p
+	WHERE p.name = coalesce(scoring_weights.scoring,
+							(SELECT m.name FROM rapport.mode_scoring AS m WHERE m.mode = scoring_weights.mode), 'default')
+	AND (p.offered OR scoring_weights.scoring IS NULL)
+	ORDER BY p.builtin
+	LIMIT 1;
+	IF NOT FOUND THEN
+		PERFORM rapport.fail('unknown_scoring', pg_catalog.format('%L is not offered.', scoring));
+	END IF;
+	RETURN weights;
+END;
+$$;
+COMMENT ON FUNCTION rapport.scoring_weights(smallint, text) IS
+'The weights that match_query() takes: those of a scoring profile that is offered; for NULL of the one of the mode, which is "default" unless set_mode_scoring() says another. Errors: unknown_scoring.';
+
+CREATE OR REPLACE FUNCTION rapport.scoring_profiles()
+RETURNS TABLE (name text, weights jsonb, offered boolean, builtin boolean, modes text[])
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	PERFORM rapport.require_operator();
+	RETURN QUERY
+	SELECT p.name, p.weights, p.offered, p.builtin,
+		   ARRAY(SELECT m.code
+				 FROM rapport.mode AS m
+				 LEFT JOIN rapport.mode_scoring AS s ON s.mode = m.mode
+				 WHERE coalesce(s.name, 'default') = p.name
+				 ORDER BY m.mode)
+	FROM (SELECT DISTINCT ON (q.name) q.* FROM rapport.scoring_profile AS q ORDER BY q.name, q.builtin) AS p
+	ORDER BY p.name;
+END;
+$$;
+COMMENT ON FUNCTION rapport.scoring_profiles() IS
+'The scoring profiles: their weights as match_query() takes them, whether people may ask for them, whether they are as built in, and the modes that go by them. For operators and admins.';
+GRANT EXECUTE ON FUNCTION rapport.scoring_profiles() TO rapport_service, rapport_admin;
+
+CREATE OR REPLACE FUNCTION rapport.set_scoring_profile(name text, weights jsonb, offered boolean DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	message text;
+	detail text;
+	hint text;
+BEGIN
+	PERFORM rapport.require_operator();
+	PERFORM rapport.check_code(set_scoring_profile.name);
+	IF set_scoring_profile.weights IS NULL THEN
+		PERFORM rapport.fail('missing_field', 'There are no weights; {} takes all as they are by default.');
+	END IF;
+	BEGIN
+		-- Whoever asks, a query checks them all.
+		PERFORM rapport.match_query(rapport.match_key(1, NULL, NULL), '2000-01-01', weights => set_scoring_profile.weights);
+	EXCEPTION WHEN data_exception THEN
+		GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+		PERFORM rapport.fail('invalid_weights', concat_ws('. ', message, nullif(detail, ''), nullif(hint, '')));
+	END;
+	INSERT INTO rapport.scoring_profile AS p (name, weights, offered)
+	SELECT set_scoring_profile.name, set_scoring_profile.weights, coalesce(set_scoring_profile.offered, b.offered, false)
+	FROM (SELECT) AS one
+	LEFT JOIN rapport.scoring_profile AS b ON b.name = set_scoring_profile.name AND b.builtin
+	ON CONFLICT ON CONSTRAINT scoring_profile_pkey DO UPDATE
+	SET weights = excluded.weights, offered = coalesce(set_scoring_profile.offered, p.offered);
+END;
+$$;
+COMMENT ON FUNCTION rapport.set_scoring_profile(text, jsonb, boolean) IS
+'Makes or changes a scoring profile: weights as match_query() takes them, checked here; offered says whether people may ask for it (NULL: as before, at first as the built-in one of that name, else not). It holds from the next query on, without a new index; cursors made before it end. One with a built-in name comes in its place. For operators and admins. Errors: invalid_value (name), missing_field, invalid_weights.';
+GRANT EXECUTE ON FUNCTION rapport.set_scoring_profile(text, jsonb, boolean) TO rapport_service, rapport_admin;
+
+CREATE OR REPLACE FUNCTION rapport.drop_scoring_profile(name text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	PERFORM rapport.require_operator();
+	DELETE FROM rapport.scoring_profile AS p WHERE p.name = drop_scoring_profile.name AND NOT p.builtin;
+	IF NOT FOUND THEN
+		PERFORM rapport.fail('not_found', format('%L is no scoring profile of this database.', drop_scoring_profile.name));
+	END IF;
+	-- After the row, whose lock whoever chose it for a mode holds until then.
+	IF EXISTS (SELECT FROM rapport.mode_scoring AS s WHERE s.name = drop_scoring_profile.name)
+		AND NOT EXISTS (SELECT FROM rapport.scoring_profile AS p WHERE p.name = drop_scoring_profile.name) THEN
+		PERFORM rapport.fail('conflict', 'A mode goes by it: choose another with set_mode_scoring() first.');
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.drop_scoring_profile(text) IS
+'Drops a scoring profile of this database; a built-in one of that name holds again. For operators and admins. Errors: not_found, conflict (a mode goes by it).';
+GRANT EXECUTE ON FUNCTION rapport.drop_scoring_profile(text) TO rapport_service, rapport_admin;
+
+CREATE OR REPLACE FUNCTION rapport.set_mode_scoring(mode text, scoring text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	mode_id smallint;
+BEGIN
+	PERFORM rapport.require_operator();
+	SELECT m.mode INTO mode_id FROM rapport.mode AS m WHERE m.code = set_mode_scoring.mode;
+	IF NOT FOUND THEN
+		PERFORM rapport.fail('unknown_mode', format('%L is not a mode.', set_mode_scoring.mode));
+	END IF;
+	IF scoring IS NULL THEN
+		DELETE FROM rapport.mode_scoring AS s WHERE s.mode = mode_id;
+		RETURN;
+	END IF;
+	PERFORM FROM rapport.scoring_profile AS p WHERE p.name = scoring FOR KEY SHARE;
+	IF NOT FOUND THEN
+		PERFORM rapport.fail('unknown_scoring', format('%L is not a scoring profile.', scoring));
+	END IF;
+	INSERT INTO rapport.mode_scoring (mode, name)
+	VALUES (mode_id, scoring)
+	ON CONFLICT ON CONSTRAINT mode_scoring_pkey DO UPDATE SET name = excluded.name;
+END;
+$$;
+COMMENT ON FUNCTION rapport.set_mode_scoring(text, text) IS
+'Chooses the scoring profile that a mode goes by; NULL is "default" again. For operators and admins. Errors: unknown_mode, unknown_scoring.';
+GRANT EXECUTE ON FUNCTION rapport.set_mode_scoring(text, text) TO rapport_service, rapport_admin;
+
+CREATE OR REPLACE FUNCTION rapport.count_tags(batch integer DEFAULT 10000) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET jit = off
+AS $$
+DECLARE
+	round rapport.tag_round;
+	met bigint;
+	last bigint;
+BEGIN
+	IF batch IS NULL OR batch < 1 THEN
+		PERFORM rapport.fail('out_of_range', 'batch takes 1 and more.');
+	END IF;
+	INSERT INTO rapport.tag_round DEFAULT VALUES ON CONFLICT DO NOTHING;
+	-- One at a time.
+	SELECT r.* INTO round FROM rapport.tag_round AS r FOR UPDATE;
+	WITH people AS MATERIALIZED (
+		SELECT p.person_id, p.tags
+		FROM rapport.profile AS p
+		WHERE p.person_id > round.done_to
+		ORDER BY p.person_id
+		LIMIT batch
+	), counted AS (
+		INSERT INTO rapport.tag_count AS c (tag, counting)
+		SELECT hashtextextended(t, 0), count(*)
+		FROM people, unnest(people.tags) AS t
+		GROUP BY 1
+		ORDER BY 1
+		ON CONFLICT ON CONSTRAINT tag_count_pkey DO UPDATE SET counting = c.counting + excluded.counting
+	)
+	SELECT count(*), max(person_id) INTO met, last FROM people;
+	IF met = batch THEN
+		UPDATE rapport.tag_round AS r SET counting = r.counting + met, done_to = last;
+		RETURN false;
+	END IF;
+	-- What few people have weighs as much as what nobody has.
+	DELETE FROM rapport.tag_count AS c WHERE c.counting < 5;
+	UPDATE rapport.tag_count AS c SET people = c.counting, counting = 0;
+	UPDATE rapport.tag_round AS r SET people = r.counting + met, counting = 0, done_to = 0;
+	RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION rapport.count_tags(integer) IS
+'Counts how many people have each tag, batch people further at each call; true when all are counted and the new counts hold. Tags of fewer than 5 people are left out. For a maintenance job: SELECT rapport.count_tags() until it is true, say once a day. Errors: out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.count_tags(integer) TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.tag_weights(tags text[]) RETURNS TABLE (weights real[])
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT array_agg(round((1 + ln((1 + coalesce(r.people, 0))::double precision / (1 + coalesce(c.people, 0))))::numeric, 1)::real ORDER BY t.n)
+	FROM unnest(tag_weights.tags) WITH ORDINALITY AS t (tag, n)
+	LEFT JOIN rapport.tag_count AS c ON c.tag = hashtextextended(t.tag, 0)
+	LEFT JOIN rapport.tag_round AS r ON true;
+END;
+COMMENT ON FUNCTION rapport.tag_weights(text[]) IS
+'One row: what each tag weighs in the score, 1 + ln((1 + people) / (1 + people with the tag)) as of the last count_tags(), in tenths; 1 each before the first. Use in FROM, there it is inlined.';
+
+CREATE OR REPLACE FUNCTION rapport.set_scalars_for(ids bigint[], desirability real[], selectivity real[], price real[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	changed bigint[];
+BEGIN
+	IF num_nulls(ids, desirability, selectivity, price) > 0
+		OR NOT cardinality(ids) = ALL (ARRAY[cardinality(desirability), cardinality(selectivity), cardinality(price)]) THEN
+		PERFORM rapport.fail('invalid_value', 'The four arrays are of one length.');
+	END IF;
+	IF cardinality(ids) > 10000 THEN
+		PERFORM rapport.fail('out_of_range', 'Up to 10000 people at a time.');
+	END IF;
+	-- NaN is greater than 1.
+	IF EXISTS (SELECT FROM unnest(desirability || selectivity || price) AS v WHERE v NOT BETWEEN 0 AND 1) THEN
+		PERFORM rapport.fail('out_of_range', 'desirability, selectivity and price take 0 to 1.');
+	END IF;
+	WITH given AS (
+		SELECT DISTINCT ON (g.id) g.id, coalesce(g.d, 0.5::real) AS d, coalesce(g.s, 0.5::real) AS s, coalesce(g.p, 0::real) AS p
+		FROM unnest(ids, desirability, selectivity, price) AS g (id, d, s, p)
+		ORDER BY g.id
+	), written AS (
+		INSERT INTO rapport.match_scalar AS x (person_id, desirability, selectivity, price)
+		SELECT g.id, g.d, g.s, g.p
+		FROM given AS g
+		JOIN rapport.person AS a ON a.person_id = g.id
+		ON CONFLICT ON CONSTRAINT match_scalar_pkey DO UPDATE
+		SET desirability = excluded.desirability, selectivity = excluded.selectivity, price = excluded.price
+		WHERE (x.desirability, x.selectivity, x.price) IS DISTINCT FROM (excluded.desirability, excluded.selectivity, excluded.price)
+		RETURNING x.person_id
+	)
+	SELECT array_agg(w.person_id ORDER BY w.person_id) INTO changed FROM written AS w;
+	IF changed IS NOT NULL THEN
+		PERFORM rapport.run_hooks('person_changed', changed);
+	END IF;
+	RETURN coalesce(cardinality(changed), 0);
+END;
+$$;
+COMMENT ON FUNCTION rapport.set_scalars_for(bigint[], real[], real[], real[]) IS
+'What was learnt of up to 10,000 people, 0 to 1 each: how much others like them, how easily they like others, and the price that spreads attention (NULL: 0.5, 0.5 and 0). Their match keys follow in the same transaction. Unknown ids are left out; returns how many changed. For services. Errors: invalid_value, out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.set_scalars_for(bigint[], real[], real[], real[]) TO rapport_service;
+
 -- The two sides of a match
 
 CREATE OR REPLACE FUNCTION rapport.attribute_map()
@@ -234,10 +532,14 @@ BEGIN ATOMIC
 						  + CASE WHEN p.about <> '' THEN 0.25 ELSE 0 END
 						  + CASE WHEN p.tags <> '{}' THEN 0.25 ELSE 0 END,
 			   number_unset => r.number_unset,
+			   desirability => z.desirability::double precision,
+			   selectivity => z.selectivity::double precision,
+			   price => z.price::double precision,
 			   joined_on => (p.created_at AT TIME ZONE 'UTC')::date)
 	FROM rapport.profile AS p
 	JOIN rapport.preference AS f ON f.person_id = p.person_id
 	LEFT JOIN rapport.activity AS y ON y.person_id = p.person_id
+	LEFT JOIN rapport.match_scalar AS z ON z.person_id = p.person_id
 	CROSS JOIN rapport.attribute_map() AS map
 	CROSS JOIN LATERAL (
 		SELECT ARRAY(SELECT coalesce(nullif(f.strengths[n], 0), strength) <= match_sides.weakest
@@ -258,28 +560,44 @@ COMMENT ON FUNCTION rapport.match_sides(bigint[], integer) IS
 
 CREATE OR REPLACE FUNCTION rapport.match_query_for(
 	person_id bigint, mode smallint, key rapport.match_key, day date, seen bigint[],
-	active_since date DEFAULT NULL, after_cost double precision DEFAULT NULL, after_id bigint DEFAULT NULL)
+	active_since date DEFAULT NULL, after_cost double precision DEFAULT NULL, after_id bigint DEFAULT NULL, weights jsonb DEFAULT NULL)
 RETURNS rapport.match_query
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
+	scoring jsonb := coalesce(weights, rapport.scoring_weights(mode));
+	liked bigint[];
 	question rapport.match_query;
 BEGIN
+	IF (scoring ->> 'boost')::double precision > 0 THEN
+		SELECT pg_catalog.array_agg(l.other_id) INTO liked
+		FROM (SELECT r.other_id
+			  FROM rapport.like_received AS r
+			  WHERE r.person_id = match_query_for.person_id
+			  AND r.mode = match_query_for.mode
+			  ORDER BY r.at DESC, r.other_id DESC
+			  LIMIT 1000) AS l;
+	END IF;
 	SELECT rapport.match_query(
 			   key => match_query_for.key,
 			   today => match_query_for.day,
 			   soft_wants => rapport.want_lanes(f.accepts, s.soft, map.lane_of, map.lanes_of),
 			   soft_weights => w.weights,
 			   continuation => rapport.lane_continuation(map.lane_of, map.lanes_of),
-			   weights => rapport.setting_text('score_weights')::jsonb,
+			   weights => scoring,
 			   seen => match_query_for.seen,
 			   after_cost => match_query_for.after_cost,
 			   after_id => match_query_for.after_id,
 			   active_since => match_query_for.active_since,
 			   soft_number_min => r.number_min,
-			   soft_number_max => r.number_max)
+			   soft_number_max => r.number_max,
+			   tags => p.tags,
+			   tag_weights => t.weights,
+			   liked => liked)
 	INTO question
 	FROM rapport.preference AS f
+	JOIN rapport.profile AS p ON p.person_id = f.person_id
+	CROSS JOIN LATERAL rapport.tag_weights(p.tags) AS t
 	CROSS JOIN rapport.attribute_map() AS map
 	CROSS JOIN LATERAL (
 		SELECT ARRAY(SELECT coalesce(nullif(f.strengths[n], 0), strength) = 3
@@ -301,8 +619,8 @@ BEGIN
 	RETURN question;
 END;
 $$;
-COMMENT ON FUNCTION rapport.match_query_for(bigint, smallint, rapport.match_key, date, bigint[], date, double precision, bigint) IS
-'The question a person asks of candidates: key is one of their match_sides(), day the UTC date ages and ties go by, seen the people left out; only candidates active since then and beyond (after_cost, after_id). Soft wishes come from preference, weights from the settings.';
+COMMENT ON FUNCTION rapport.match_query_for(bigint, smallint, rapport.match_key, date, bigint[], date, double precision, bigint, jsonb) IS
+'The question a person asks of candidates: key is one of their match_sides(), day the UTC date ages and ties go by, seen the people left out; only candidates active since then and beyond (after_cost, after_id). Soft wishes come from preference, weights from scoring_weights() (NULL: of the mode), those of tags from tag_weights(), and with a boost the last 1,000 who like the person.';
 
 CREATE OR REPLACE FUNCTION rapport.seen_by(person_id bigint, mode smallint) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
@@ -483,12 +801,12 @@ INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
 -- Discovery
 
 CREATE OR REPLACE FUNCTION rapport.distance_bucket(metres double precision) RETURNS integer
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT (ARRAY[2, 5, 10, 20, 50, 100, 200, 500, 1000])[width_bucket(metres, ARRAY[2e3, 5e3, 10e3, 20e3, 50e3, 100e3, 200e3, 500e3, 1000e3]) + 1];
+	SELECT rapport.distance_bucket(metres, rapport.setting_text('distance_buckets')::integer[]);
 END;
 COMMENT ON FUNCTION rapport.distance_bucket(double precision) IS
-'The only form in which a distance leaves: "less than so many km" of 2, 5, 10, 20, 50, 100, 200, 500, 1000; NULL when further or unknown.';
+'The only form in which a distance leaves: "within so many km" of the setting distance_buckets (2, 5, 10, 20, 50, 100, 200, 500, 1000); NULL when further or unknown.';
 
 CREATE OR REPLACE FUNCTION rapport.score_parts(explained jsonb) RETURNS TABLE (parts jsonb)
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -513,6 +831,7 @@ DECLARE
 	my_tags text[];
 	active_days integer := rapport.setting_int('active_within_days');
 	day date := rapport.today();
+	my_weights jsonb := rapport.scoring_weights(mode_id);
 	scope text;
 	place text;
 	query rapport.match_query;
@@ -522,10 +841,11 @@ DECLARE
 BEGIN
 	-- A change of the profile, the preference or the weights ends the cursors made before.
 	SELECT p.tags, format('discover %s %s %s %s %s ', me, mode_id, extract(epoch FROM p.updated_at), extract(epoch FROM f.updated_at),
-						  rapport.setting_text('score_weights'))
+						  concat_ws(' ', my_weights, t.weights))
 	INTO my_tags, scope
 	FROM rapport.profile AS p
 	JOIN rapport.preference AS f ON f.person_id = p.person_id
+	CROSS JOIN LATERAL rapport.tag_weights(p.tags) AS t
 	WHERE p.person_id = me
 	AND f.mode = mode_id;
 	IF after IS NOT NULL THEN
@@ -542,7 +862,7 @@ BEGIN
 	scope := scope || day;
 	query := rapport.match_query_for(me, mode_id, my_key, day, rapport.seen_by(me, mode_id),
 									 CASE WHEN active_days > 0 THEN day - active_days END,
-									 split_part(place, ' ', 1)::double precision, split_part(place, ' ', 2)::bigint);
+									 split_part(place, ' ', 1)::double precision, split_part(place, ' ', 2)::bigint, my_weights);
 	SELECT array_agg(hit.person_id ORDER BY hit.cost, hit.person_id),
 		   array_agg(hit.key ORDER BY hit.cost, hit.person_id),
 		   array_agg(hit.cost ORDER BY hit.cost, hit.person_id)
@@ -561,7 +881,7 @@ BEGIN
 		   p.display_name,
 		   rapport.person_age(p.birth_date, rapport.today()),
 		   rapport.distance_bucket(rapport.match_distance_m(my_key, keys[hit.place])),
-		   round((1 - costs[hit.place])::numeric, 2)::double precision,
+		   round(least(1, greatest(0, rapport.match_score(keys[hit.place], query)))::numeric, 2)::double precision,
 		   ARRAY(SELECT t FROM unnest(p.tags) WITH ORDINALITY AS x (t, i) WHERE t = ANY (my_tags) ORDER BY i),
 		   a.attributes,
 		   p.about,
@@ -591,7 +911,7 @@ BEGIN
 	AND NOT rapport.is_blocked(fits.person_id, fits.other_id);
 	RETURN theirs IS NOT NULL
 		AND theirs OPERATOR(rapport.@@) rapport.match_query_for(
-			fits.person_id, fits.mode, rapport.match_side(fits.person_id, fits.mode, 1), rapport.today(), '{}');
+			fits.person_id, fits.mode, rapport.match_side(fits.person_id, fits.mode, 1), rapport.today(), '{}', weights => '{}');
 END;
 $$;
 COMMENT ON FUNCTION rapport.fits(bigint, bigint, smallint) IS
@@ -608,7 +928,7 @@ BEGIN
 	RETURN (
 		SELECT pg_catalog.jsonb_build_object(
 				   'shown', explained -> 'accepts',
-				   'score', pg_catalog.round((explained ->> 'score')::numeric, 2),
+				   'score', pg_catalog.round(least(1, greatest(0, (explained ->> 'score')::numeric)), 2),
 				   'parts', (SELECT p.parts FROM rapport.score_parts(explained) AS p),
 				   'distance_km', rapport.distance_bucket((explained ->> 'distance_m')::double precision),
 				   'active', explained #> '{rules,active}',
@@ -924,7 +1244,7 @@ DECLARE
 	size integer := rapport.match_page_size(page_size);
 	mode_id smallint := rapport.match_mode(me, mode);
 	my_key rapport.match_key := rapport.match_side(me, mode_id, 1);
-	query rapport.match_query := rapport.match_query_for(me, mode_id, my_key, rapport.today(), rapport.seen_by(me, mode_id));
+	query rapport.match_query := rapport.match_query_for(me, mode_id, my_key, rapport.today(), rapport.seen_by(me, mode_id), weights => '{}');
 	scope text := format('likes_received %s %s', me, mode_id);
 	place text[];
 	after_at timestamp with time zone := 'infinity';

@@ -19,6 +19,8 @@
 /* The tags of the viewer that count: those that weigh most. */
 #define MATCH_QUERY_TAGS 16
 #define MATCH_BUCKETS 12
+/* The most that the term which changes by the day may be of a score. */
+#define MATCH_DIVERSITY_MAX 0.25F
 
 /* One unit of a coordinate: the radius of the earth is 2^30 of them. */
 #define MATCH_UNIT 1073741824
@@ -198,7 +200,7 @@ typedef struct MatchQuery
 	bool		numbers_unset;	/* I have none */
 	uint32_t	soft_lanes;		/* first lanes that have a soft weight */
 	bool		soft_numbers;
-	double		share[MATCH_TERMS]; /* of the score; they add up to 1 */
+	double		share[MATCH_TERMS]; /* of the score; they add up to 1 at most */
 	double		offset;			/* in units of the coordinates */
 	double		rate;			/* of the decay, per unit or unit squared */
 	double		age_origin;

@@ -159,6 +159,62 @@ CREATE OPERATOR CLASS rapport.match_key_ops
 
 -- People
 
+CREATE TABLE rapport.scoring_profile (
+	name text NOT NULL,
+	builtin boolean NOT NULL DEFAULT false,
+	weights jsonb NOT NULL,
+	offered boolean NOT NULL,
+	PRIMARY KEY (name, builtin)
+);
+COMMENT ON TABLE rapport.scoring_profile IS
+'Named weights of the score. A row of this database comes before the built-in one of the same name. They travel in the query: a change needs no new index.';
+COMMENT ON COLUMN rapport.scoring_profile.weights IS 'As match_query() takes them, and checked with it when they are written.';
+COMMENT ON COLUMN rapport.scoring_profile.offered IS 'Whether people may ask for it in a call.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.scoring_profile', 'WHERE NOT builtin');
+
+CREATE TABLE rapport.mode_scoring (
+	mode smallint PRIMARY KEY,
+	name text NOT NULL
+);
+COMMENT ON TABLE rapport.mode_scoring IS 'The scoring profile that a mode goes by; one that is not here goes by "default".';
+SELECT pg_catalog.pg_extension_config_dump('rapport.mode_scoring', '');
+
+CREATE TABLE rapport.tag_count (
+	tag bigint PRIMARY KEY,
+	people bigint NOT NULL DEFAULT 0,
+	counting bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE rapport.tag_count IS 'How many people have a tag, so that rare ones weigh more in the score; count_tags() fills it.';
+COMMENT ON COLUMN rapport.tag_count.tag IS 'hashtextextended() of the tag: words that people wrote stand in their profiles alone.';
+COMMENT ON COLUMN rapport.tag_count.people IS 'At the end of the last round.';
+COMMENT ON COLUMN rapport.tag_count.counting IS 'So far in the round that is on.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.tag_count', '');
+
+CREATE TABLE rapport.tag_round (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	people bigint NOT NULL DEFAULT 0,
+	counting bigint NOT NULL DEFAULT 0,
+	done_to bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE rapport.tag_round IS 'How far count_tags() is, in one row.';
+COMMENT ON COLUMN rapport.tag_round.people IS 'How many people the last round counted.';
+COMMENT ON COLUMN rapport.tag_round.counting IS 'How many the round that is on has counted.';
+COMMENT ON COLUMN rapport.tag_round.done_to IS 'The last person_id that it has counted.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.tag_round', '');
+
+CREATE TABLE rapport.match_scalar (
+	person_id bigint PRIMARY KEY,
+	desirability real NOT NULL CHECK (desirability BETWEEN 0 AND 1),
+	selectivity real NOT NULL CHECK (selectivity BETWEEN 0 AND 1),
+	price real NOT NULL CHECK (price BETWEEN 0 AND 1)
+);
+COMMENT ON TABLE rapport.match_scalar IS
+'What was learnt of a person, as set_scalars_for() was told; without a row 0.5, 0.5 and 0. Their match key holds them in steps of 1/255.';
+COMMENT ON COLUMN rapport.match_scalar.desirability IS 'How much others like the person.';
+COMMENT ON COLUMN rapport.match_scalar.selectivity IS 'How easily the person likes others: 1 likes everyone.';
+COMMENT ON COLUMN rapport.match_scalar.price IS 'What the profile''s weight price takes off the score, so that attention spreads.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.match_scalar', '');
+
 CREATE TABLE rapport.candidate (
 	person_id bigint NOT NULL,
 	mode smallint NOT NULL,

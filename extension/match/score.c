@@ -292,27 +292,51 @@ has_liked(const MatchQuery *query, int64_t id)
  * The terms. Those that bounds have too take what both can give.
  */
 
+static inline double
+decayed(MatchDecay kind, double over, double rate)
+{
+	if (over <= 0)
+		return 1;
+	switch (kind)
+	{
+		case MATCH_GAUSS:
+			return decay(over * over * rate);
+		case MATCH_EXP:
+			return decay(over * rate);
+		default:
+			over *= rate;
+			return over < 1 ? 1 - over : 0;
+	}
+}
+
+/* The rate at which decayed() is at_scale where over is scale. */
+static double
+decay_rate(MatchDecay kind, double scale, double at_scale)
+{
+	switch (kind)
+	{
+		case MATCH_GAUSS:
+			return -log(at_scale) / (scale * scale);
+		case MATCH_EXP:
+			return -log(at_scale) / scale;
+		default:
+			return (1 - at_scale) / scale;
+	}
+}
+
+double
+match_decay(MatchDecay kind, double over, double at_scale)
+{
+	return decayed(kind, over, decay_rate(kind, 1, at_scale));
+}
+
 /* squared is a squared chord. */
 static inline double
 distance_term(const MatchQuery *query, uint64_t squared)
 {
-	double		over;
-
 	if (query->decay == MATCH_GAUSS && query->offset == 0)
 		return decay((double) squared * query->rate);
-	over = sqrt((double) squared) - query->offset;
-	if (over <= 0)
-		return 1;
-	switch (query->decay)
-	{
-		case MATCH_GAUSS:
-			return decay(over * over * query->rate);
-		case MATCH_EXP:
-			return decay(over * query->rate);
-		default:
-			over *= query->rate;
-			return over < 1 ? 1 - over : 0;
-	}
+	return decayed(query->decay, sqrt((double) squared) - query->offset, query->rate);
 }
 
 static inline double
@@ -574,6 +598,12 @@ plain_cost(const MatchKey *key, const MatchQuery *query)
 }
 
 double
+match_leaf_score(const MatchKey *key, const MatchQuery *query)
+{
+	return 1 - plain_cost(key, query);
+}
+
+double
 match_leaf_cost(const MatchKey *key, const MatchQuery *query)
 {
 	double		cost = plain_cost(key, query) + TIE_WEIGHT * mix(key->id, query->today);
@@ -814,7 +844,7 @@ match_report(const MatchKey *key, const MatchQuery *query, MatchReport *report)
 	memset(report, 0, sizeof(*report));
 	report->accepts = match_leaf_accepts(key, query);
 	report->cost = match_leaf_cost(key, query);
-	report->score = 1 - plain_cost(key, query);
+	report->score = match_leaf_score(key, query);
 	report->liked = has_liked(query, key->id);
 	report->mode = key->mode == viewer->mode;
 	report->other = key->id != viewer->id;
@@ -979,7 +1009,7 @@ match_query_finish(MatchQuery *query, const int64_t *seen, uint32_t n, const int
 	double		tag_total = 0;
 	double		unit_km = MATCH_EARTH_KM / MATCH_UNIT;
 	double		available[MATCH_TERMS];
-	double		lost;
+	double		share_left = 1;
 
 	/* Who is accepted at which age, as days of birth. */
 	query->born_min = 0;
@@ -1041,20 +1071,8 @@ match_query_finish(MatchQuery *query, const int64_t *seen, uint32_t n, const int
 	query->tag_share = tag_total > 0 ? 1 / tag_total : 0;
 	query->odds_forward = query->bias + odds(query->selectivity_slope, viewer->selectivity);
 	query->odds_back = query->bias + odds(query->desirability_slope, viewer->desirability);
-	lost = -log(query->at_scale);
 	query->offset = query->offset_km / unit_km;
-	switch (query->decay)
-	{
-		case MATCH_GAUSS:
-			query->rate = lost / ((query->scale_km / unit_km) * (query->scale_km / unit_km));
-			break;
-		case MATCH_EXP:
-			query->rate = lost / (query->scale_km / unit_km);
-			break;
-		default:
-			query->rate = (1 - query->at_scale) / (query->scale_km / unit_km);
-			break;
-	}
+	query->rate = decay_rate(query->decay, query->scale_km / unit_km, query->at_scale);
 	query->age_origin = viewer->born != MATCH_BORN_UNSET ? viewer->born :
 		0.5 * ((double) query->born_min + query->born_max);
 	if (query->age_origin < query->born_min)
@@ -1076,10 +1094,14 @@ match_query_finish(MatchQuery *query, const int64_t *seen, uint32_t n, const int
 		available[MATCH_EMBEDDING] = 0;
 	if (!(soft_total > 0))
 		available[MATCH_SOFT] = 0;
+	/* What changes by the day has its share whatever else the viewer has, so that it is bounded. */
+	available[MATCH_DIVERSITY] = 0;
+	share_left -= query->weights[MATCH_DIVERSITY];
 	for (int i = 0; i < MATCH_TERMS; i++)
 		total += available[i];
 	for (int i = 0; i < MATCH_TERMS; i++)
-		query->share[i] = total > 0 ? available[i] / total : 0;
+		query->share[i] = total > 0 ? available[i] / total * share_left : 0;
+	query->share[MATCH_DIVERSITY] = query->weights[MATCH_DIVERSITY];
 
 	query->seen_count = n;
 	query->seen_mask = fill_slots(query->seen, seen, n);

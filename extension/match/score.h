@@ -55,6 +55,8 @@ extern void match_query_finish(MatchQuery *query, const int64_t *seen, uint32_t 
 
 extern bool match_leaf_accepts(const MatchKey *key, const MatchQuery *query);
 extern double match_leaf_cost(const MatchKey *key, const MatchQuery *query);
+/* 1 less the cost, without the tie and whatever the order. */
+extern double match_leaf_score(const MatchKey *key, const MatchQuery *query);
 
 /*
  * No key below bounds is accepted unless the first says true; none costs less
@@ -64,6 +66,9 @@ extern bool match_bounds_accept(const MatchBounds *bounds, const MatchQuery *que
 extern double match_bounds_cost(const MatchBounds *bounds, const MatchQuery *query);
 
 extern void match_report(const MatchKey *key, const MatchQuery *query, MatchReport *report);
+
+/* What is left at over times the scale beyond the offset: at_scale where over is 1. */
+extern double match_decay(MatchDecay kind, double over, double at_scale);
 
 /* Conversions between kilometres along the surface and chords. */
 extern uint32_t match_reach(double km);

@@ -563,6 +563,8 @@ match_query_check(const MatchQuery *query)
 		if (!is_between(query->weights[i], 0, 1e6) || (query->weights[i] > 0 && query->weights[i] < 1e-6F))
 			return "A weight is neither 0 nor between 0.000001 and 1000000.";
 	}
+	if (query->weights[MATCH_DIVERSITY] > MATCH_DIVERSITY_MAX)
+		return "diversity is not between 0 and 0.25.";
 	for (int i = 0; i < MATCH_LANES + MATCH_NUMBERS; i++)
 	{
 		if (!is_between(query->soft_weights[i], 0, 1e6) || (query->soft_weights[i] > 0 && query->soft_weights[i] < 1e-6F))

@@ -679,8 +679,26 @@ static double
 json_number(const JsonbValue *value, const char *name)
 {
 	if (value->type != jbvNumeric)
-		match_invalid("a weight must be a number", name);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a number", name)));
 	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
+}
+
+static void
+unknown_weight(const JsonbValue *key)
+{
+	StringInfoData known;
+
+	initStringInfo(&known);
+	for (int i = 0; i < MATCH_TERMS; i++)
+		appendStringInfo(&known, "%s, ", weight_names[i]);
+	for (int i = 0; i < (int) lengthof(scales); i++)
+		appendStringInfo(&known, "%s, ", scales[i].name);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown weight \"%s\"", pnstrdup(key->val.string.val, key->val.string.len)),
+			 errhint("There are %sdecay and family.", known.data)));
 }
 
 static void
@@ -700,7 +718,8 @@ set_weight(MatchQuery *query, const JsonbValue *key, const JsonbValue *value)
 	{
 		if (is_word(key, weight_names[i]))
 		{
-			query->weights[i] = json_number(value, weight_names[i]);
+			query->weights[i] = checked_float(json_number(value, weight_names[i]), 0,
+											  i == MATCH_DIVERSITY ? MATCH_DIVERSITY_MAX : 1e6, weight_names[i]);
 			return;
 		}
 	}
@@ -712,9 +731,7 @@ set_weight(MatchQuery *query, const JsonbValue *key, const JsonbValue *value)
 			return;
 		}
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown weight \"%s\"", pnstrdup(key->val.string.val, key->val.string.len))));
+	unknown_weight(key);
 }
 
 static void

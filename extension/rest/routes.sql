@@ -31,6 +31,11 @@ INSERT INTO rapport.route (method, path, call, role, lane, success, tag, builtin
 	('GET', '/v1/matches', 'rapport.matches', 'user', 'read', 200, 'match', true),
 	('DELETE', '/v1/matches/{person_id}', 'rapport.unmatch', 'user', 'write', 200, 'match', true),
 
+	('GET', '/v1/admin/scoring-profiles', 'rapport.scoring_profiles', 'admin', 'read', 200, 'admin', true),
+	('PUT', '/v1/admin/scoring-profiles/{name}', 'rapport.set_scoring_profile', 'admin', 'write', 200, 'admin', true),
+	('DELETE', '/v1/admin/scoring-profiles/{name}', 'rapport.drop_scoring_profile', 'admin', 'write', 200, 'admin', true),
+	('PUT', '/v1/admin/modes/{mode}/scoring', 'rapport.set_mode_scoring', 'admin', 'write', 200, 'admin', true),
+
 	('GET', '/v1/conversations', 'rapport.conversations', 'user', 'read', 200, 'chat', true),
 	('GET', '/v1/conversations/{conversation_id}/messages', 'rapport.messages', 'user', 'read', 200, 'chat', true),
 	('POST', '/v1/conversations/{conversation_id}/messages', 'rapport.send_message', 'user', 'write', 201, 'chat', true),

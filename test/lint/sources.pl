@@ -134,7 +134,7 @@ my %rule = (
 		while ($all =~ /INSERT INTO rapport\.setting_default [^;]*? VALUES(.*?);\n/sg)
 		{
 			my $rows = $1;
-			$declared{$1} = 1 while $rows =~ /\(\s*'(\w+)'\s*,\s*'(?:integer|float|boolean|text)'/g;
+			$declared{$1} = 1 while $rows =~ /\(\s*'(\w+)'\s*,\s*'(?:integers?|float|boolean|text)'/g;
 		}
 		return grep { !$declared{$_} } $all =~ /\brapport\.setting_(?:int|float|text|bool)\('(\w+)'\)/g;
 	},

@@ -104,7 +104,7 @@ SET client_min_messages = warning;
 SET rapport.now = '$clock';
 \\o /dev/null
 SELECT rapport.set_setting('password_memory', '1'), rapport.set_setting('password_ops', '1'),
-	rapport.set_setting('score_weights', '{"distance": 2, "tags": 1}'), rapport.set_setting('pass_days', '30'),
+	rapport.set_scoring_profile('ours', '{"distance": 2, "tags": 1}'), rapport.set_scoring_profile('nearby', '{}'), rapport.set_mode_scoring('friends', 'ours'), rapport.set_setting('pass_days', '30'),
 	rapport.set_setting('move_max_kmh', '0');
 SELECT rapport.define_mode('hiking'), rapport.require_step('about', false);
 CALL rapport.import_people('sample.people',

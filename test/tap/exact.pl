@@ -187,7 +187,7 @@ TRUNCATE rapport.person, rapport.candidate, rapport.profile, rapport.preference,
 SELECT pg_temp.start_over();
 SELECT setseed($seed);
 SET rapport.now = '$clock';
-SELECT rapport.set_setting('score_weights', @{[ $quoted->($weights[ $n % @weights ]) ]}), rapport.set_setting('active_within_days', '$active');
+SELECT rapport.set_scoring_profile('default', @{[ $quoted->($weights[ $n % @weights ]) ]}), rapport.set_setting('active_within_days', '$active');
 SELECT pg_temp.populate('$place', $size, $strict), pg_temp.wish('$wish');
 -- A third of the indexes are built from all rows, the others were filled by inserts.
 @{[ $n % 3 == 1 ? 'REINDEX INDEX rapport.candidate_key;' : '' ]}
@@ -260,7 +260,7 @@ for my $name (sort keys %total)
 
 # What the comparison is worth: each of these is a mistake that it must see.
 my %mistake = (
-	'a weight shifted' => "SELECT rapport.set_setting('score_weights', '{\"distance\": 0.36}')",
+	'a weight shifted' => "SELECT rapport.set_scoring_profile('default', '{\"distance\": 0.36}')",
 	'the days of the clock off by 400' => "SET rapport.now = '2025-07-20 12:00:00Z'",
 	'an age limit off by one' => 'UPDATE rapport.preference SET age_max = age_max + 1, age_min = age_min + 1',
 	'blocks forgotten' => 'DELETE FROM rapport.block',
@@ -275,7 +275,7 @@ TRUNCATE rapport.person, rapport.candidate, rapport.profile, rapport.preference,
 SELECT pg_temp.start_over() \g /dev/null
 SELECT setseed(.25) \g /dev/null
 SET rapport.now = '2024-06-15 12:00:00Z';
-SELECT rapport.set_setting('score_weights', '{}'), rapport.set_setting('active_within_days', '0') \g /dev/null
+SELECT rapport.set_scoring_profile('default', '{}'), rapport.set_setting('active_within_days', '0') \g /dev/null
 SELECT pg_temp.populate('city', 100, .1) \g /dev/null
 -- What discover() says now is compared with a brute force made after the mistake.
 CREATE FUNCTION pg_temp.mistaken(mistake text) RETURNS bigint LANGUAGE plpgsql AS $$

@@ -194,7 +194,7 @@ my %right = (
 	person_id => [ $eve, $ada ], conversation_id => [$conversation], session_id => [$session], external_id => [ 'p1', 'p99' ],
 	token => [$access], refresh_token => [$refresh], after => [$cursor], mode => [ 'date', 'friends' ], email => [ 'p1@example.org', 'new@example.org' ],
 	password => ['a long enough password'], current_password => ['a long enough password'], new_password => ['another long password'],
-	name => [ 'grid_metres', 'score_weights', 'minimum_age' ], value => [ '20', '1990-05-17' ], mapping => [$mapping], source => ['source'], role => ['moderator'], state => ['suspended'],
+	name => [ 'grid_metres', 'distance_buckets', 'minimum_age' ], value => [ '20', '1990-05-17' ], mapping => [$mapping], source => ['source'], role => ['moderator'], state => ['suspended'],
 	attribute => ['gender'], option => [ 'woman', 'other' ], locale => [ 'en', 'de-CH' ], label => ['Frau'], code => ['hiking'], step => ['about'], index => ['rapport.candidate_key'],
 	strength => [ 'soft', 'two_way' ], latitude => ['52.5'], longitude => ['13.4'], timeout_ms => ['5000'], page_size => ['3'], metres => ['1000'], options => ['{a,b}'],
 	traits => ['{1,1}'], wants => [ '\x' . 'ff' x 32 ], accept_wants => [ '\x' . '7f' x 32 ], soft_wants => [ '\x' . '0f' x 32 ], lane_of => ['{0,1}'], lanes_of => ['{1,2}'], birth_date => ['1990-05-17'],

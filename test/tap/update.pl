@@ -161,7 +161,7 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES ('r
 SQL
 # A function with another body, inlined into others; a grant that is gone.
 edit('extension/match/functions.sql', sub {
-	s/(FUNCTION rapport\.distance_bucket\(.*?SELECT )\(/${1}10000 + (/s and s/^GRANT EXECUTE ON FUNCTION rapport\.likes_received\(.*\n//m });
+	s/(FUNCTION rapport\.distance_bucket\(metres double precision\) .*?SELECT )/${1}10000 + /s and s/^GRANT EXECUTE ON FUNCTION rapport\.likes_received\(.*\n//m });
 # One that is gone, one with another argument, a built-in row that is gone and one more.
 edit('extension/core/functions.sql', sub {
 	s/^CREATE OR REPLACE FUNCTION rapport\.forget_idempotency\(.*?^GRANT .*?\n//ms
@@ -662,7 +662,7 @@ sub planted
 }
 planted('a column forgotten', sub { s/^ALTER TABLE rapport\.profile .*\n//m && s/^COMMENT ON COLUMN rapport\.profile\.test_note .*\n//mg },
 	qr/^-pg_attribute .*"attname": "test_note"/m);
-planted('a function left stale', sub { s/^CREATE OR REPLACE FUNCTION rapport\.distance_bucket\(.*?^END;\n//ms }, qr/^-function .*distance_bucket.*10000/m);
+planted('a function left stale', sub { s/^CREATE OR REPLACE FUNCTION rapport\.distance_bucket\(metres double precision\) .*?^END;\n//ms }, qr/^-function .*distance_bucket.*10000/m);
 planted('a function left over', sub { s/^DROP FUNCTION rapport\.forget_idempotency.*\n//m }, qr/^\+pg_proc .*forget_idempotency/m);
 planted('a table that is not dumped', sub { s/^SELECT pg_catalog\.pg_extension_config_dump.*test_visit.*\n//m }, qr/^-pg_extension .*test_visit/m);
 planted('a comment forgotten', sub { s/^COMMENT ON TABLE rapport\.test_visit.*\n//m }, qr/^-pg_description .*Visits/m);

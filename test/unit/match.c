@@ -105,6 +105,7 @@ random_query(MatchQuery *query, const MatchKey *viewer)
 	query->boost = (double) between(0, 4) / 4;
 	for (int i = 0; i < MATCH_TERMS; i++)
 		query->weights[i] = (float) between(0, 10) / 7;
+	query->weights[MATCH_DIVERSITY] = MATCH_DIVERSITY_MAX * (float) between(0, 4) / 4;
 	for (int i = 0; i < MATCH_NUMBERS; i++)
 	{
 		query->number_min[i] = query->soft_number_min[i] = MATCH_NUMBER_MIN;
