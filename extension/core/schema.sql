@@ -87,10 +87,12 @@ CREATE TABLE rapport.personal_data (
 	on_erase text NOT NULL CHECK (on_erase IN ('delete', 'clear', 'keep')),
 	reason text,
 	withheld text,
+	export_as text,
 	PRIMARY KEY (tab, col)
 );
 COMMENT ON TABLE rapport.personal_data IS 'The class of every column, and what erasing a person does to it. Built in.';
 COMMENT ON COLUMN rapport.personal_data.withheld IS 'Why an export leaves the column out; credentials are left out anyway.';
+COMMENT ON COLUMN rapport.personal_data.export_as IS 'What an export has instead of a value that only we can read: an expression over a row t.';
 
 CREATE TABLE rapport.subject (
 	tab regclass NOT NULL,

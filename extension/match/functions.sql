@@ -141,17 +141,25 @@ GRANT EXECUTE ON FUNCTION rapport.match_index_check(regclass) TO rapport_service
 INSERT INTO rapport.error_code (code, status, title, hint) VALUES
 	('already_matched', 409, 'you have matched with this person', 'Unmatch instead.'),
 	('mode_not_enabled', 422, 'you do not take part in this mode', 'Enable it with set_preference().'),
+	('invalid_weights', 422, 'the weights are not valid', 'The comment on match_query() lists them with their ranges.'),
+	('nothing_to_rewind', 409, 'there is no swipe to take back', NULL),
 	('profile_incomplete', 422, 'the profile is not complete', 'my_profile() lists what is missing.'),
-	('unknown_scoring', 422, 'there is no such scoring profile', 'Leave it out for the one of the mode.'),
-	('invalid_weights', 422, 'the weights are not valid', 'The comment on match_query() lists them with their ranges.');
+	('quota_exhausted', 429, 'no more of these today', 'quotas() tells when there are more.'),
+	('unknown_scoring', 422, 'there is no such scoring profile', 'Leave it out for the one of the mode.');
 
 INSERT INTO rapport.setting_default (name, type, value, minimum, maximum, description) VALUES
 	('distance_buckets', 'integers', '{2,5,10,20,50,100,200,500,1000}', 1, 20000,
 	 'The kilometres in which distances are told, and by which the order nearest goes.'),
 	('active_within_days', 'integer', '0', 0, 36500,
 	 'Only people active within so many days are shown by discover(); 0 for everyone.'),
+	('likes_per_day', 'integer', '0', 0, 1000000,
+	 'Likes a person may give in a mode on a UTC day; 0 for any number.'),
+	('maybe_days', 'integer', '7', 1, 36500,
+	 'Days after which someone who was put off with maybe() is shown again.'),
 	('pass_days', 'integer', '0', 0, 36500,
-	 'Days after which someone who was passed may be shown again; 0 for never.');
+	 'Days after which someone who was passed may be shown again; 0 for never.'),
+	('super_likes_per_day', 'integer', '5', 0, 1000000,
+	 'Super likes a person may give in a mode on a UTC day; 0 for any number.');
 
 DELETE FROM rapport.scoring_profile WHERE builtin;
 INSERT INTO rapport.scoring_profile (name, builtin, weights, offered) VALUES
@@ -171,6 +179,8 @@ INSERT INTO rapport.distribution (tab, grp, col) VALUES
 	('rapport.match_scalar', 'U', 'person_id'),
 	('rapport.candidate', 'G', NULL),
 	('rapport.swipe', 'U', 'person_id'),
+	('rapport.swiper', 'U', 'person_id'),
+	('rapport.seen', 'U', 'person_id'),
 	('rapport.like_received', 'U', 'person_id'),
 	('rapport.pair', 'P', 'lo');
 
@@ -203,10 +213,23 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, withheld) VALUES
 	('rapport.swipe', 'expires', 'behaviour', 'delete', NULL),
 	('rapport.swipe', 'mode', 'behaviour', 'delete', NULL),
 	('rapport.swipe', 'action', 'behaviour', 'delete', NULL),
+	('rapport.swiper', 'person_id', 'behaviour', 'delete', NULL),
+	('rapport.swiper', 'mode', 'behaviour', 'delete', NULL),
+	('rapport.swiper', 'last_at', 'behaviour', 'delete', NULL),
+	('rapport.swiper', 'day', 'behaviour', 'delete', NULL),
+	('rapport.swiper', 'likes', 'behaviour', 'delete', NULL),
+	('rapport.swiper', 'super_likes', 'behaviour', 'delete', NULL),
+	('rapport.swiper', 'tail', 'technical', 'delete', NULL),
+	('rapport.swiper', 'folded', 'technical', 'delete', NULL),
+	('rapport.seen', 'person_id', 'behaviour', 'delete', NULL),
+	('rapport.seen', 'mode', 'behaviour', 'delete', NULL),
+	('rapport.seen', 'bucket', 'technical', 'delete', NULL),
+	('rapport.seen', 'data', 'behaviour', 'delete', NULL),
 	('rapport.like_received', 'person_id', 'behaviour', 'delete', 'what others did; some of it is hidden from this person'),
 	('rapport.like_received', 'other_id', 'behaviour', 'delete', 'what others did; some of it is hidden from this person'),
 	('rapport.like_received', 'at', 'behaviour', 'delete', 'what others did; some of it is hidden from this person'),
 	('rapport.like_received', 'mode', 'behaviour', 'delete', 'what others did; some of it is hidden from this person'),
+	('rapport.like_received', 'super', 'behaviour', 'delete', 'what others did; some of it is hidden from this person'),
 	('rapport.pair', 'lo', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
 	('rapport.pair', 'hi', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
 	('rapport.pair', 'matched_at', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
@@ -216,20 +239,24 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, withheld) VALUES
 	('rapport.pair', 'lo_action', 'behaviour', 'delete', 'what others decided, and would tell who blocks'),
 	('rapport.pair', 'hi_action', 'behaviour', 'delete', 'what others decided, and would tell who blocks');
 
+UPDATE rapport.personal_data SET export_as = 'rapport.seen_list(t.data)' WHERE tab = 'rapport.seen'::regclass AND col = 'data';
+
 INSERT INTO rapport.subject (tab, col, own, ord, find, on_erase, reason) VALUES
 	-- After the profile, whose lock candidate_refresh() takes.
 	('rapport.candidate', 'person_id', true, 600, NULL, NULL, NULL),
 	('rapport.pair', 'lo', true, 100, NULL, NULL, NULL),
-	-- Whoever has liked stands in swipe with the one and in like_received with the other.
+	-- Whoever has liked stands in swipe or seen with the one and in like_received with the other.
 	('rapport.pair', 'hi', true, 100,
 	 '(t.lo, t.hi, t.mode) IN (SELECT w.other_id, w.person_id, w.mode FROM rapport.swipe AS w WHERE w.person_id = ANY ($1)
+							   UNION SELECT u.other_id, s.person_id, s.mode FROM rapport.seen AS s, rapport.seen_unpack(s.data) AS u WHERE s.person_id = ANY ($1)
 							   UNION SELECT l.other_id, l.person_id, l.mode FROM rapport.like_received AS l WHERE l.person_id = ANY ($1))',
 	 NULL, NULL),
 	('rapport.swipe', 'other_id', false, 200,
 	 '(t.person_id, t.mode, t.other_id) IN (SELECT l.other_id, l.mode, l.person_id FROM rapport.like_received AS l WHERE l.person_id = ANY ($1))',
-	 'delete', 'likes; a pass is not found by whom it was about, and then holds the id of nobody'),
+	 'delete', 'likes; a pass, and what is in rapport.seen, is not found by whom it was about, and then holds the id of nobody'),
 	('rapport.like_received', 'other_id', false, 200,
-	 '(t.person_id, t.mode, t.other_id) IN (SELECT w.other_id, w.mode, w.person_id FROM rapport.swipe AS w WHERE w.person_id = ANY ($1))',
+	 '(t.person_id, t.mode, t.other_id) IN (SELECT w.other_id, w.mode, w.person_id FROM rapport.swipe AS w WHERE w.person_id = ANY ($1)
+											UNION SELECT u.other_id, s.mode, s.person_id FROM rapport.seen AS s, rapport.seen_unpack(s.data) AS u WHERE s.person_id = ANY ($1))',
 	 'delete', NULL);
 
 INSERT INTO rapport.hook_event (event, ids, description) VALUES
@@ -622,6 +649,41 @@ $$;
 COMMENT ON FUNCTION rapport.match_query_for(bigint, smallint, rapport.match_key, date, bigint[], date, double precision, bigint, jsonb) IS
 'The question a person asks of candidates: key is one of their match_sides(), day the UTC date ages and ties go by, seen the people left out; only candidates active since then and beyond (after_cost, after_id). Soft wishes come from preference, weights from scoring_weights() (NULL: of the mode), those of tags from tag_weights(), and with a boost the last 1,000 who like the person.';
 
+-- The seen set
+
+CREATE OR REPLACE FUNCTION rapport.match_query_see(query rapport.match_query, person_id bigint, mode smallint) RETURNS rapport.match_query
+-- One person's rows among those of millions: the indexes serve, in their order, whatever the statistics say.
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+AS 'MODULE_PATHNAME', 'match_query_see';
+COMMENT ON FUNCTION rapport.match_query_see(rapport.match_query, bigint, smallint) IS
+'The query, leaving out whom seen_by() names as well: the packed buckets go into it as they are.';
+
+CREATE OR REPLACE FUNCTION rapport.seen_fold(person_id bigint, mode smallint, leave integer) RETURNS integer
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET enable_seqscan = off
+AS 'MODULE_PATHNAME', 'match_seen_fold';
+COMMENT ON FUNCTION rapport.seen_fold(bigint, smallint, integer) IS
+'Moves rows of swipe into their buckets of seen, the buckets with most rows first, until no more than leave are left; the latest 16 stay rows, or leave if that is fewer. Returns how many there are then. The caller has locked the row of swiper.';
+
+CREATE OR REPLACE FUNCTION rapport.seen_forget(person_id bigint, mode smallint, other_id bigint) RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET enable_seqscan = off
+AS 'MODULE_PATHNAME', 'match_seen_forget';
+COMMENT ON FUNCTION rapport.seen_forget(bigint, smallint, bigint) IS
+'Takes somebody out of the bucket they are in; whether they were in one. The caller has locked the row of swiper.';
+
+CREATE OR REPLACE FUNCTION rapport.seen_unpack(data bytea) RETURNS TABLE (other_id bigint, expires date)
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 500
+AS 'MODULE_PATHNAME', 'match_seen_unpack';
+COMMENT ON FUNCTION rapport.seen_unpack(bytea) IS
+'The people in a bucket of seen, with the day from which they may be shown again; NULL for never. Raises 22023 for anything else.';
+
+CREATE OR REPLACE FUNCTION rapport.seen_list(data bytea) RETURNS jsonb
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT jsonb_agg(jsonb_build_object('other_id', u.other_id, 'expires', u.expires) ORDER BY u.other_id)
+	FROM rapport.seen_unpack(data) AS u;
+END;
+COMMENT ON FUNCTION rapport.seen_list(bytea) IS 'seen_unpack() as JSON, for an export.';
+
 CREATE OR REPLACE FUNCTION rapport.seen_by(person_id bigint, mode smallint) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 AS $$
@@ -634,6 +696,13 @@ BEGIN
 		  WHERE w.person_id = seen_by.person_id
 		  AND w.mode = seen_by.mode
 		  AND (w.expires IS NULL OR w.expires > rapport.today())
+		  UNION ALL
+		  SELECT u.other_id
+		  FROM rapport.seen AS w
+		  CROSS JOIN LATERAL rapport.seen_unpack(w.data) AS u
+		  WHERE w.person_id = seen_by.person_id
+		  AND w.mode = seen_by.mode
+		  AND (u.expires IS NULL OR u.expires > rapport.today())
 		  UNION ALL
 		  SELECT b.other_id FROM rapport.block AS b WHERE b.person_id = seen_by.person_id
 		  UNION ALL
@@ -860,9 +929,10 @@ BEGIN
 		END IF;
 	END IF;
 	scope := scope || day;
-	query := rapport.match_query_for(me, mode_id, my_key, day, rapport.seen_by(me, mode_id),
-									 CASE WHEN active_days > 0 THEN day - active_days END,
-									 split_part(place, ' ', 1)::double precision, split_part(place, ' ', 2)::bigint, my_weights);
+	query := rapport.match_query_see(
+		rapport.match_query_for(me, mode_id, my_key, day, '{}', CASE WHEN active_days > 0 THEN day - active_days END,
+								split_part(place, ' ', 1)::double precision, split_part(place, ' ', 2)::bigint, my_weights),
+		me, mode_id);
 	SELECT array_agg(hit.person_id ORDER BY hit.cost, hit.person_id),
 		   array_agg(hit.key ORDER BY hit.cost, hit.person_id),
 		   array_agg(hit.cost ORDER BY hit.cost, hit.person_id)
@@ -967,9 +1037,10 @@ BEGIN
 	IF theirs IS NULL THEN
 		PERFORM rapport.fail('not_found');
 	END IF;
-	RETURN rapport.explain(theirs, rapport.match_query_for(
-		me, mode_id, my_key, rapport.today(), rapport.seen_by(me, mode_id),
-		CASE WHEN active_days > 0 THEN rapport.today() - active_days END));
+	RETURN rapport.explain(theirs, rapport.match_query_see(
+		rapport.match_query_for(me, mode_id, my_key, rapport.today(), '{}',
+								CASE WHEN active_days > 0 THEN rapport.today() - active_days END),
+		me, mode_id));
 END;
 $$;
 COMMENT ON FUNCTION rapport.explain_match(bigint, text) IS
@@ -1007,14 +1078,88 @@ GRANT EXECUTE ON FUNCTION rapport.person(bigint) TO rapport_user;
 
 -- Likes and matches
 
-CREATE OR REPLACE FUNCTION rapport."like"(person_id bigint, mode text DEFAULT NULL, OUT matched boolean, OUT conversation_id bigint)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+CREATE OR REPLACE FUNCTION rapport.remember_swipe(person_id bigint, other_id bigint, mode smallint, action text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	is_like CONSTANT integer := (action = 'like')::integer;
+	is_super CONSTANT integer := (action = 'super_like')::integer;
+	days integer := CASE WHEN action IN ('pass', 'maybe') THEN rapport.setting_int(action || '_days') ELSE 0 END;
+	mine rapport.swiper;
+	most integer;
+	tail_most integer;
+BEGIN
+	-- From here on the other swipes of the person in the mode wait.
+	INSERT INTO rapport.swiper AS s (person_id, mode, last_at, day, likes, super_likes, tail)
+	VALUES (remember_swipe.person_id, remember_swipe.mode, rapport.now(), rapport.today(), is_like, is_super, 1)
+	ON CONFLICT ON CONSTRAINT swiper_pkey DO UPDATE
+	SET last_at = greatest(excluded.last_at, s.last_at + interval '1 microsecond'),
+		day = excluded.day,
+		likes = CASE WHEN s.day = excluded.day THEN s.likes ELSE 0 END + is_like,
+		super_likes = CASE WHEN s.day = excluded.day THEN s.super_likes ELSE 0 END + is_super,
+		tail = s.tail + 1
+	RETURNING s.* INTO mine;
+	IF action IN ('like', 'super_like') THEN
+		most := rapport.setting_int(action || 's_per_day');
+		IF most > 0 AND (CASE action WHEN 'like' THEN mine.likes ELSE mine.super_likes END) > most THEN
+			PERFORM rapport.fail('quota_exhausted', pg_catalog.format('There are %s a day.', most));
+		END IF;
+	END IF;
+	PERFORM rapport.seen_forget(remember_swipe.person_id, remember_swipe.mode, remember_swipe.other_id);
+	INSERT INTO rapport.swipe (person_id, other_id, mode, action, at, expires)
+	VALUES (remember_swipe.person_id, remember_swipe.other_id, remember_swipe.mode, remember_swipe.action, mine.last_at,
+			CASE WHEN days > 0 THEN rapport.today() + days END)
+	ON CONFLICT ON CONSTRAINT swipe_pkey DO UPDATE
+	SET action = excluded.action, at = excluded.at, expires = excluded.expires;
+	-- Rows cost time when they are read, folding costs log by the size of a bucket: more of the one where that is big.
+	tail_most := least(64 + mine.folded / 256, 256);
+	IF mine.tail > tail_most THEN
+		mine.tail := rapport.seen_fold(remember_swipe.person_id, remember_swipe.mode, tail_most);
+		UPDATE rapport.swiper AS s
+		SET tail = mine.tail,
+			folded = s.folded + s.tail - mine.tail
+		WHERE s.person_id = remember_swipe.person_id
+		AND s.mode = remember_swipe.mode;
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.remember_swipe(bigint, bigint, smallint, text) IS
+'Notes a swipe (like, super_like, pass, maybe) as the last of the person in the mode, and folds a bucket of older ones when there are many. Errors: quota_exhausted.';
+
+CREATE OR REPLACE FUNCTION rapport.take_back_like(person_id bigint, other_id bigint, mode smallint) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	UPDATE rapport.pair AS p
+	SET lo_action = CASE WHEN p.lo <> take_back_like.person_id THEN p.lo_action END,
+		hi_action = CASE WHEN p.hi <> take_back_like.person_id THEN p.hi_action END
+	WHERE p.lo = least(take_back_like.person_id, take_back_like.other_id)
+	AND p.hi = greatest(take_back_like.person_id, take_back_like.other_id)
+	AND p.mode = take_back_like.mode;
+	DELETE FROM rapport.pair AS p
+	WHERE p.lo = least(take_back_like.person_id, take_back_like.other_id)
+	AND p.hi = greatest(take_back_like.person_id, take_back_like.other_id)
+	AND p.mode = take_back_like.mode
+	AND p.lo_action IS NULL
+	AND p.hi_action IS NULL;
+	DELETE FROM rapport.like_received AS l
+	WHERE l.person_id = take_back_like.other_id
+	AND l.mode = take_back_like.mode
+	AND l.other_id = take_back_like.person_id;
+END;
+$$;
+COMMENT ON FUNCTION rapport.take_back_like(bigint, bigint, smallint) IS
+'Undoes the like of a person for another, if there is one and it has made no match. The caller holds lock_two_people().';
+
+CREATE OR REPLACE FUNCTION rapport.like_with(person_id bigint, mode text, action text, OUT matched boolean, OUT conversation_id bigint)
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
 	other ALIAS FOR $1;
 	me bigint := rapport.acting_person();
 	mode_id smallint := rapport.match_mode(me, mode);
 	pair rapport.pair;
+	before text;
 BEGIN
 	IF other = me THEN
 		PERFORM rapport.fail('self_target');
@@ -1024,33 +1169,39 @@ BEGIN
 	IF other IS NULL OR NOT rapport.fits(me, other, mode_id) THEN
 		PERFORM rapport.fail('not_found');
 	END IF;
-	INSERT INTO rapport.pair AS p (lo, hi, mode, lo_action, hi_action)
-	VALUES (least(me, other), greatest(me, other), mode_id,
-			CASE WHEN me < other THEN 'like' END, CASE WHEN me > other THEN 'like' END)
-	ON CONFLICT ON CONSTRAINT pair_pkey DO UPDATE
-	SET lo_action = coalesce(p.lo_action, excluded.lo_action),
-		hi_action = coalesce(p.hi_action, excluded.hi_action)
-	RETURNING p.* INTO pair;
+	SELECT p.* INTO pair
+	FROM rapport.pair AS p
+	WHERE p.lo = least(me, other)
+	AND p.hi = greatest(me, other)
+	AND p.mode = mode_id;
 	IF pair.ended_at IS NOT NULL THEN
 		PERFORM rapport.fail('not_found');
 	END IF;
-	INSERT INTO rapport.swipe AS w (person_id, other_id, mode, action, at)
-	VALUES (me, other, mode_id, 'like', rapport.now())
-	ON CONFLICT ON CONSTRAINT swipe_pkey DO UPDATE
-	SET action = 'like', at = excluded.at, expires = NULL
-	WHERE w.action <> 'like';
-	INSERT INTO rapport.like_received (person_id, other_id, mode, at)
-	VALUES (other, me, mode_id, rapport.now())
-	ON CONFLICT DO NOTHING;
+	before := CASE WHEN me < other THEN pair.lo_action ELSE pair.hi_action END;
+	IF before IS NULL OR (before = 'like' AND action = 'super_like' AND pair.matched_at IS NULL) THEN
+		INSERT INTO rapport.pair AS p (lo, hi, mode, lo_action, hi_action)
+		VALUES (least(me, other), greatest(me, other), mode_id,
+				CASE WHEN me < other THEN action END, CASE WHEN me > other THEN action END)
+		ON CONFLICT ON CONSTRAINT pair_pkey DO UPDATE
+		SET lo_action = coalesce(excluded.lo_action, p.lo_action),
+			hi_action = coalesce(excluded.hi_action, p.hi_action)
+		RETURNING p.* INTO pair;
+		PERFORM rapport.remember_swipe(me, other, mode_id, action);
+		INSERT INTO rapport.like_received AS l (person_id, other_id, mode, at, super)
+		VALUES (other, me, mode_id, rapport.now(), action = 'super_like')
+		ON CONFLICT ON CONSTRAINT like_received_pkey DO UPDATE
+		SET super = excluded.super
+		WHERE NOT l.super;
+	END IF;
 	PERFORM rapport.mark_active(ARRAY[me]);
-	matched := coalesce(pair.lo_action = 'like' AND pair.hi_action = 'like', false);
+	matched := pair.lo_action IS NOT NULL AND pair.hi_action IS NOT NULL;
 	IF matched AND pair.matched_at IS NULL THEN
 		UPDATE rapport.pair AS p
 		SET matched_at = rapport.now()
 		WHERE p.lo = pair.lo AND p.hi = pair.hi AND p.mode = pair.mode;
 		PERFORM rapport.run_hooks('matched', ARRAY[pair.lo, pair.hi, pair.mode]);
-		PERFORM rapport.event_emit('p:' || pair.lo, 'match', jsonb_build_object('person_id', pair.hi, 'mode', m.code)),
-				rapport.event_emit('p:' || pair.hi, 'match', jsonb_build_object('person_id', pair.lo, 'mode', m.code))
+		PERFORM rapport.event_emit('p:' || pair.lo, 'match', pg_catalog.jsonb_build_object('person_id', pair.hi, 'mode', m.code)),
+				rapport.event_emit('p:' || pair.hi, 'match', pg_catalog.jsonb_build_object('person_id', pair.lo, 'mode', m.code))
 		FROM rapport.mode AS m
 		WHERE m.mode = mode_id;
 	END IF;
@@ -1061,68 +1212,172 @@ BEGIN
 	END IF;
 END;
 $$;
+COMMENT ON FUNCTION rapport.like_with(bigint, text, text) IS 'like() and super_like(), which action names.';
+
+CREATE OR REPLACE FUNCTION rapport."like"(person_id bigint, mode text DEFAULT NULL, OUT matched boolean, OUT conversation_id bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	SELECT l.* INTO matched, conversation_id FROM rapport.like_with("like".person_id, "like".mode, 'like') AS l;
+END;
+$$;
 COMMENT ON FUNCTION rapport."like"(bigint, text) IS
-'Likes a person in a mode (NULL: the first I take part in). matched tells whether it is mutual, conversation_id where to talk then. Again is the same as once. Errors: self_target, not_found (also where a two-way filter of either side, a block or an ended match stands between), profile_incomplete, mode_not_enabled, unknown_mode.';
+'Likes a person in a mode (NULL: the first I take part in). matched tells whether it is mutual, conversation_id where to talk then. Again is the same as once. Errors: self_target, not_found (also where a two-way filter of either side, a block or an ended match stands between), quota_exhausted, profile_incomplete, mode_not_enabled, unknown_mode.';
 GRANT EXECUTE ON FUNCTION rapport."like"(bigint, text) TO rapport_user;
 
-CREATE OR REPLACE FUNCTION rapport.pass(person_id bigint, mode text DEFAULT NULL) RETURNS void
+CREATE OR REPLACE FUNCTION rapport.super_like(person_id bigint, mode text DEFAULT NULL, OUT matched boolean, OUT conversation_id bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	SELECT l.* INTO matched, conversation_id FROM rapport.like_with(super_like.person_id, super_like.mode, 'super_like') AS l;
+END;
+$$;
+COMMENT ON FUNCTION rapport.super_like(bigint, text) IS
+'like() that the other sees to be a special one; of those there are few a day. A like of mine becomes one. Errors: as like().';
+GRANT EXECUTE ON FUNCTION rapport.super_like(bigint, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.pass_with(person_id bigint, mode text, action text) RETURNS void
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
 	me bigint := rapport.acting_person();
 	mode_id smallint := rapport.match_mode(me, mode);
-	days integer := rapport.setting_int('pass_days');
+	pair rapport.pair;
 BEGIN
-	IF pass.person_id = me THEN
+	IF pass_with.person_id = me THEN
 		PERFORM rapport.fail('self_target');
 	END IF;
-	PERFORM rapport.lock_two_people(me, pass.person_id);
-	IF NOT EXISTS (SELECT FROM rapport.candidate AS c WHERE c.person_id = pass.person_id AND c.mode = mode_id)
-		OR rapport.is_blocked(me, pass.person_id) THEN
+	PERFORM rapport.lock_two_people(me, pass_with.person_id);
+	IF NOT EXISTS (SELECT FROM rapport.candidate AS c WHERE c.person_id = pass_with.person_id AND c.mode = mode_id)
+		OR rapport.is_blocked(me, pass_with.person_id) THEN
 		PERFORM rapport.fail('not_found');
 	END IF;
-	-- A pass takes my like back.
-	UPDATE rapport.pair AS p
-	SET lo_action = CASE WHEN p.lo <> me THEN p.lo_action END,
-		hi_action = CASE WHEN p.hi <> me THEN p.hi_action END
-	WHERE p.lo = least(me, pass.person_id)
-	AND p.hi = greatest(me, pass.person_id)
-	AND p.mode = mode_id
-	AND p.matched_at IS NULL
-	AND p.ended_at IS NULL;
-	IF NOT FOUND AND EXISTS (SELECT FROM rapport.pair AS p
-							 WHERE p.lo = least(me, pass.person_id)
-							 AND p.hi = greatest(me, pass.person_id)
-							 AND p.mode = mode_id
-							 AND p.matched_at IS NOT NULL) THEN
+	SELECT p.* INTO pair
+	FROM rapport.pair AS p
+	WHERE p.lo = least(me, pass_with.person_id)
+	AND p.hi = greatest(me, pass_with.person_id)
+	AND p.mode = mode_id;
+	IF pair.matched_at IS NOT NULL THEN
 		PERFORM rapport.fail('already_matched');
 	END IF;
 	-- An ended match is for good: no pass of a few days brings it back.
-	IF EXISTS (SELECT FROM rapport.pair AS p
-			   WHERE p.lo = least(me, pass.person_id)
-			   AND p.hi = greatest(me, pass.person_id)
-			   AND p.mode = mode_id
-			   AND p.ended_at IS NOT NULL) THEN
+	IF pair.ended_at IS NOT NULL THEN
 		PERFORM rapport.fail('not_found');
 	END IF;
-	DELETE FROM rapport.pair AS p
-	WHERE p.lo = least(me, pass.person_id)
-	AND p.hi = greatest(me, pass.person_id)
-	AND p.mode = mode_id
-	AND p.lo_action IS NULL
-	AND p.hi_action IS NULL;
-	DELETE FROM rapport.like_received AS l
-	WHERE l.person_id = pass.person_id AND l.mode = mode_id AND l.other_id = me;
-	INSERT INTO rapport.swipe AS w (person_id, other_id, mode, action, at, expires)
-	VALUES (me, pass.person_id, mode_id, 'pass', rapport.now(), CASE WHEN days > 0 THEN rapport.today() + days END)
-	ON CONFLICT ON CONSTRAINT swipe_pkey DO UPDATE
-	SET action = 'pass', at = excluded.at, expires = excluded.expires;
+	PERFORM rapport.take_back_like(me, pass_with.person_id, mode_id);
+	PERFORM rapport.remember_swipe(me, pass_with.person_id, mode_id, action);
 	PERFORM rapport.mark_active(ARRAY[me]);
+END;
+$$;
+COMMENT ON FUNCTION rapport.pass_with(bigint, text, text) IS 'pass() and maybe(), which action names.';
+
+CREATE OR REPLACE FUNCTION rapport.pass(person_id bigint, mode text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	PERFORM rapport.pass_with(pass.person_id, pass.mode, 'pass');
 END;
 $$;
 COMMENT ON FUNCTION rapport.pass(bigint, text) IS
 'Passes a person in a mode (NULL: the first I take part in): they are not shown again, for the setting pass_days or for good, and a like of mine is taken back. Errors: self_target, not_found, already_matched, mode_not_enabled, profile_incomplete, unknown_mode.';
 GRANT EXECUTE ON FUNCTION rapport.pass(bigint, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.maybe(person_id bigint, mode text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	PERFORM rapport.pass_with(maybe.person_id, maybe.mode, 'maybe');
+END;
+$$;
+COMMENT ON FUNCTION rapport.maybe(bigint, text) IS
+'Puts a person off: pass(), but they are shown again after the setting maybe_days. Errors: as pass().';
+GRANT EXECUTE ON FUNCTION rapport.maybe(bigint, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.last_swipe(person_id bigint, mode smallint) RETURNS rapport.swipe
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	last rapport.swipe;
+BEGIN
+	SELECT w.* INTO last
+	FROM rapport.swipe AS w
+	WHERE w.person_id = last_swipe.person_id
+	AND w.mode = last_swipe.mode
+	ORDER BY w.at DESC
+	LIMIT 1;
+	RETURN last;
+END;
+$$;
+COMMENT ON FUNCTION rapport.last_swipe(bigint, smallint) IS 'The latest swipe of a person in a mode that is not folded yet.';
+
+CREATE OR REPLACE FUNCTION rapport.rewind(mode text DEFAULT NULL, OUT person_id bigint, OUT action text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	mode_id smallint := rapport.match_mode(me, mode);
+	last rapport.swipe := rapport.last_swipe(me, mode_id);
+	again rapport.swipe;
+	pair rapport.pair;
+BEGIN
+	IF last.action IN ('like', 'super_like') THEN
+		PERFORM rapport.lock_two_people(me, last.other_id);
+	END IF;
+	PERFORM FROM rapport.swiper AS s WHERE s.person_id = me AND s.mode = mode_id FOR UPDATE;
+	again := rapport.last_swipe(me, mode_id);
+	IF again.at IS NULL THEN
+		PERFORM rapport.fail('nothing_to_rewind');
+	END IF;
+	IF again IS DISTINCT FROM last THEN
+		-- Another swipe came first, and may need a lock that comes before the one we have.
+		RAISE 'somebody swiped meanwhile' USING ERRCODE = 'serialization_failure';
+	END IF;
+	IF last.action IN ('like', 'super_like') THEN
+		SELECT p.* INTO pair
+		FROM rapport.pair AS p
+		WHERE p.lo = least(me, last.other_id)
+		AND p.hi = greatest(me, last.other_id)
+		AND p.mode = mode_id;
+		IF pair.matched_at IS NOT NULL THEN
+			PERFORM rapport.fail('already_matched');
+		END IF;
+		IF pair.ended_at IS NOT NULL THEN
+			PERFORM rapport.fail('nothing_to_rewind');
+		END IF;
+		PERFORM rapport.take_back_like(me, last.other_id, mode_id);
+	END IF;
+	DELETE FROM rapport.swipe AS w
+	WHERE w.person_id = me
+	AND w.mode = mode_id
+	AND w.other_id = last.other_id;
+	person_id := last.other_id;
+	action := last.action;
+END;
+$$;
+COMMENT ON FUNCTION rapport.rewind(text) IS
+'Takes back my last swipe in a mode (NULL: the first I take part in), as if it had not been made: they may be shown again, and a like of mine is gone. person_id and action tell which it was. Again takes back the one before, down to the 16th or further. What was spent of a quota stays spent. Errors: nothing_to_rewind, already_matched (the like has made a match), profile_incomplete, mode_not_enabled, unknown_mode.';
+GRANT EXECUTE ON FUNCTION rapport.rewind(text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.quotas(mode text DEFAULT NULL)
+RETURNS TABLE (action text, per_day integer, remaining integer, resets_at timestamp with time zone)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	mode_id smallint := rapport.match_mode(me, mode);
+BEGIN
+	RETURN QUERY
+	SELECT q.action, q.most, q.most - least(coalesce(q.used, 0), q.most), (rapport.today() + 1)::timestamp AT TIME ZONE 'UTC'
+	FROM (SELECT s.likes, s.super_likes
+		  FROM (VALUES (me)) AS mine (person_id)
+		  LEFT JOIN rapport.swiper AS s ON s.person_id = mine.person_id AND s.mode = mode_id AND s.day = rapport.today()) AS s
+	CROSS JOIN LATERAL (VALUES ('like', nullif(rapport.setting_int('likes_per_day'), 0), s.likes),
+							   ('super_like', nullif(rapport.setting_int('super_likes_per_day'), 0), s.super_likes)) AS q (action, most, used);
+END;
+$$;
+COMMENT ON FUNCTION rapport.quotas(text) IS
+'What I may give a day in a mode (NULL: the first I take part in), how many remain, and when that begins anew; per_day and remaining are NULL where there is no limit. Errors: profile_incomplete, mode_not_enabled, unknown_mode.';
+GRANT EXECUTE ON FUNCTION rapport.quotas(text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.matches(mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL)
 RETURNS TABLE (person_id bigint, display_name text, age integer, matched_at timestamp with time zone,
@@ -1236,7 +1491,8 @@ COMMENT ON FUNCTION rapport.unmatch(bigint, text) IS
 GRANT EXECUTE ON FUNCTION rapport.unmatch(bigint, text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.likes_received(mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL)
-RETURNS TABLE (person_id bigint, display_name text, age integer, distance_km integer, liked_at timestamp with time zone, cursor text)
+RETURNS TABLE (person_id bigint, display_name text, age integer, distance_km integer, super_like boolean,
+			   liked_at timestamp with time zone, cursor text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
@@ -1244,7 +1500,8 @@ DECLARE
 	size integer := rapport.match_page_size(page_size);
 	mode_id smallint := rapport.match_mode(me, mode);
 	my_key rapport.match_key := rapport.match_side(me, mode_id, 1);
-	query rapport.match_query := rapport.match_query_for(me, mode_id, my_key, rapport.today(), rapport.seen_by(me, mode_id), weights => '{}');
+	query rapport.match_query := rapport.match_query_see(
+		rapport.match_query_for(me, mode_id, my_key, rapport.today(), '{}', weights => '{}'), me, mode_id);
 	scope text := format('likes_received %s %s', me, mode_id);
 	place text[];
 	after_at timestamp with time zone := 'infinity';
@@ -1260,7 +1517,7 @@ BEGIN
 	END IF;
 	RETURN QUERY
 	SELECT l.other_id, p.display_name, rapport.person_age(p.birth_date, rapport.today()),
-		   rapport.distance_bucket(rapport.match_distance_m(my_key, c.key)), l.at,
+		   rapport.distance_bucket(rapport.match_distance_m(my_key, c.key)), l.super, l.at,
 		   rapport.seal(scope, concat_ws(' ', (extract(epoch FROM l.at) * 1000000)::bigint, l.other_id))
 	FROM rapport.like_received AS l
 	JOIN rapport.candidate AS c ON c.person_id = l.other_id AND c.mode = l.mode

@@ -214,8 +214,11 @@ typedef struct MatchQuery
 	uint32_t	seen_mask;		/* slots - 1; slots is 0 or a power of 2 */
 	uint32_t	liked_count;
 	uint32_t	liked_mask;
+	uint32_t	packed_size;	/* of the packed seen set, a multiple of 8; given too */
+	uint32_t	unused;
 	MatchKey	viewer;
-	int64_t		seen[];			/* open addressing; MATCH_SEEN_FREE = free; then those who liked */
+	int64_t		seen[];			/* open addressing; MATCH_SEEN_FREE = free; then those
+								 * who liked; then a MatchSection, if packed_size > 0 */
 } MatchQuery;
 
 #define MATCH_QUERY_1 1
@@ -241,6 +244,12 @@ match_set_size(void *value, uint32_t size)
 #else
 	*(uint32_t *) value = size;
 #endif
+}
+
+static inline const struct MatchSection *
+match_section(const MatchQuery *query)
+{
+	return (const struct MatchSection *) ((const uint8_t *) query + match_size(query) - query->packed_size);
 }
 
 static inline int

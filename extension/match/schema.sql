@@ -234,21 +234,57 @@ CREATE TABLE rapport.swipe (
 	at timestamp with time zone NOT NULL,
 	expires date,
 	mode smallint NOT NULL,
-	action text NOT NULL CHECK (action IN ('like', 'pass')),
+	action text NOT NULL CHECK (action IN ('like', 'super_like', 'pass', 'maybe')),
 	PRIMARY KEY (person_id, mode, other_id)
 );
-COMMENT ON TABLE rapport.swipe IS 'What a person did with the people shown to them; whoever stands here is not shown again.';
+COMMENT ON TABLE rapport.swipe IS
+'What a person did lately with the people shown to them, who are not shown again. Older swipes are folded into rapport.seen and leave only that they were made; the truth about likes is in rapport.pair.';
+COMMENT ON COLUMN rapport.swipe.at IS 'Later for each swipe of a person in a mode.';
 COMMENT ON COLUMN rapport.swipe.expires IS 'The day from which the other may be shown again; NULL for never.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.swipe', '');
+
+CREATE TABLE rapport.swiper (
+	person_id bigint NOT NULL,
+	last_at timestamp with time zone NOT NULL,
+	day date NOT NULL,
+	likes integer NOT NULL,
+	super_likes integer NOT NULL,
+	tail integer NOT NULL,
+	folded integer NOT NULL DEFAULT 0,
+	mode smallint NOT NULL,
+	PRIMARY KEY (person_id, mode)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE rapport.swiper IS 'Whoever swipes in a mode: the row is the lock of their swipes in it, and counts them.';
+COMMENT ON COLUMN rapport.swiper.day IS 'The UTC day that likes and super_likes are of.';
+COMMENT ON COLUMN rapport.swiper.tail IS 'How many rows of rapport.swipe they have in the mode, at most.';
+COMMENT ON COLUMN rapport.swiper.folded IS 'About how many of their swipes in the mode have become part of rapport.seen.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.swiper', '');
+
+CREATE TABLE rapport.seen (
+	person_id bigint NOT NULL,
+	mode smallint NOT NULL,
+	bucket smallint NOT NULL,
+	data bytea NOT NULL,
+	PRIMARY KEY (person_id, mode, bucket)
+) WITH (toast_tuple_target = 8160);
+-- In the row as long as it fits on a page: there it is read without another index, and replaced without chunks.
+ALTER TABLE rapport.seen ALTER COLUMN data SET STORAGE EXTERNAL;
+COMMENT ON TABLE rapport.seen IS
+'Whom a person swiped on in a mode before the rows of rapport.swipe, and may not be shown again: 64 buckets of ids, five to seven bytes each. seen_unpack() reads them.';
+COMMENT ON COLUMN rapport.seen.bucket IS '0 to 63: the first six bits of the mixed ids.';
+COMMENT ON COLUMN rapport.seen.data IS 'Ids with the days from which they may be shown again, as packed.h says.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.seen', '');
 
 CREATE TABLE rapport.like_received (
 	person_id bigint NOT NULL,
 	other_id bigint NOT NULL,
 	at timestamp with time zone NOT NULL,
 	mode smallint NOT NULL,
+	super boolean NOT NULL DEFAULT false,
 	PRIMARY KEY (person_id, mode, other_id)
 );
 COMMENT ON TABLE rapport.like_received IS 'Likes by other_id as the person who got them reads them.';
+COMMENT ON COLUMN rapport.like_received.super IS 'Whether it is a super like.';
 CREATE INDEX like_received_at ON rapport.like_received (person_id, mode, at, other_id);
 SELECT pg_catalog.pg_extension_config_dump('rapport.like_received', '');
 
@@ -259,8 +295,8 @@ CREATE TABLE rapport.pair (
 	ended_at timestamp with time zone,
 	conversation_id bigint,
 	mode smallint NOT NULL,
-	lo_action text CHECK (lo_action = 'like'),
-	hi_action text CHECK (hi_action = 'like'),
+	lo_action text CHECK (lo_action IN ('like', 'super_like')),
+	hi_action text CHECK (hi_action IN ('like', 'super_like')),
 	PRIMARY KEY (lo, hi, mode),
 	CHECK (lo < hi),
 	CHECK (matched_at IS NULL OR (lo_action IS NOT NULL AND hi_action IS NOT NULL)),

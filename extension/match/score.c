@@ -3,6 +3,7 @@
  * compiled without contraction, so that the index, the operators and every
  * SIMD path agree in the last bit. Free of PostgreSQL headers.
  */
+#include "match/packed.h"
 #include "match/score.h"
 
 #include <math.h>
@@ -278,7 +279,8 @@ is_in(const int64_t *slots, uint32_t mask, int64_t id)
 static inline bool
 is_seen(const MatchQuery *query, int64_t id)
 {
-	return query->seen_count > 0 && is_in(query->seen, query->seen_mask, id);
+	return (query->seen_count > 0 && is_in(query->seen, query->seen_mask, id)) ||
+		(query->packed_size > 0 && match_section_has(match_section(query), id, query->today));
 }
 
 static inline bool

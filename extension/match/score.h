@@ -47,7 +47,8 @@ extern uint32_t match_sort_ids(int64_t *ids, uint32_t n);
 /*
  * The second part of a query from the first and the viewer, and the tables of
  * the n ids of seen and the m of liked, each from match_sort_ids(). The query
- * has room for match_seen_slots() slots of each.
+ * has room for match_seen_slots() slots of each. The packed seen set, if
+ * packed_size is given, is stored behind them by the caller.
  */
 extern uint32_t match_seen_slots(uint32_t n);
 extern void match_query_finish(MatchQuery *query, const int64_t *seen, uint32_t n,

@@ -2,6 +2,7 @@
  * Text form of match_key and match_query. Free of PostgreSQL headers, so that
  * it can be fuzzed.
  */
+#include "match/packed.h"
 #include "match/score.h"
 #include "match/text.h"
 
@@ -191,6 +192,7 @@ size_t
 match_query_format(const MatchQuery *query, int64_t *ids, char *out)
 {
 	char	   *end = out;
+	const MatchSection *section = match_section(query);
 
 	*end++ = '1';
 	for (const Field *field = query_fields; field->name != NULL; field++)
@@ -201,6 +203,17 @@ match_query_format(const MatchQuery *query, int64_t *ids, char *out)
 	end = put_ids(end, query->seen, query->seen_count, ids);
 	end += sprintf(end, ";liked=");
 	end = put_ids(end, query->seen + match_seen_slots(query->seen_count), query->liked_count, ids);
+	if (query->packed_size > 0)
+	{
+		end += sprintf(end, ";packed=");
+		for (uint32_t bucket = 0, i = 0; bucket < MATCH_SEEN_BUCKETS; bucket++)
+		{
+			if (bucket > 0)
+				*end++ = ',';
+			for (; i < section->ends[bucket]; i++)
+				end += sprintf(end, "%02x", section->data[i]);
+		}
+	}
 	*end = '\0';
 	return end - out;
 }
@@ -444,8 +457,34 @@ take_ids(Reader *reader, int64_t *ids)
 	return n;
 }
 
+/* The size of the section taken. */
+static uint32_t
+take_section(Reader *reader, MatchSection *section)
+{
+	uint32_t	used = 0;
+
+	for (int bucket = 0; bucket < MATCH_SEEN_BUCKETS; bucket++)
+	{
+		uint32_t	from = used;
+
+		if (bucket > 0)
+			take(reader, ",");
+		while (reader->wrong == NULL && reader->at < reader->end && *reader->at != ',')
+			section->data[used++] = (uint8_t) take_hex(reader, 2);
+		section->ends[bucket] = used;
+		if (reader->wrong == NULL && used > from)
+			reader->wrong = match_pack_check(bucket, section->data + from, used - from, true);
+	}
+	if (reader->wrong == NULL && used == 0)
+		reader->wrong = "There is nothing in the packed buckets.";
+	while (used % 8 != 0)
+		section->data[used++] = 0;
+	return (uint32_t) sizeof(*section) + used;
+}
+
 const char *
-match_query_parse(const char *text, size_t size, MatchQuery *query, int64_t *ids, uint32_t *n, uint32_t *m)
+match_query_parse(const char *text, size_t size, MatchQuery *query, int64_t *ids, uint32_t *n, uint32_t *m,
+				  struct MatchSection *section)
 {
 	Reader		reader = {text, text + size, NULL};
 
@@ -461,6 +500,12 @@ match_query_parse(const char *text, size_t size, MatchQuery *query, int64_t *ids
 	*n = take_ids(&reader, ids);
 	take(&reader, ";liked=");
 	*m = take_ids(&reader, ids + *n);
+	if (reader.wrong == NULL && reader.at < reader.end)
+	{
+		take(&reader, ";packed=");
+		if (reader.wrong == NULL)
+			query->packed_size = take_section(&reader, section);
+	}
 	if (reader.wrong == NULL)
 		reader.wrong = match_query_check(query);
 	return finish(&reader);

@@ -20,6 +20,7 @@
 #include "utils/rangetypes.h"
 #include "utils/typcache.h"
 
+#include "match/packed.h"
 #include "match/score.h"
 #include "match/text.h"
 #include "match/value.h"
@@ -74,11 +75,16 @@ key_from_text(const char *text, size_t size)
 	return key;
 }
 
-/* A query of the first part with room for the ids, and then with its second part. */
+/*
+ * A query of the first part with room for the ids, and then with its second
+ * part; section may be NULL where packed_size is 0.
+ */
 static MatchQuery *
-complete_query(const MatchQuery *given, const int64 *seen, uint32 n, const int64 *liked, uint32 m)
+complete_query(const MatchQuery *given, const int64 *seen, uint32 n, const int64 *liked, uint32 m,
+			   const MatchSection *section)
 {
-	size_t		total = offsetof(MatchQuery, seen) + (match_seen_slots(n) + match_seen_slots(m)) * sizeof(int64);
+	size_t		total = offsetof(MatchQuery, seen) + (match_seen_slots(n) + match_seen_slots(m)) * sizeof(int64) +
+		given->packed_size;
 	MatchQuery *query;
 
 	if (n > SEEN_MAX || m > SEEN_MAX)
@@ -87,6 +93,8 @@ complete_query(const MatchQuery *given, const int64 *seen, uint32 n, const int64
 	memcpy(query, given, offsetof(MatchQuery, seen));
 	match_set_size(query, total);
 	match_query_finish(query, seen, n, liked, m);
+	if (query->packed_size > 0)
+		memcpy(unconstify(MatchSection *, match_section(query)), section, query->packed_size);
 	return query;
 }
 
@@ -95,6 +103,7 @@ query_from_text(const char *text, size_t size)
 {
 	MatchQuery	given;
 	MatchQuery *query;
+	MatchSection *section = palloc(MATCH_SECTION_ROOM(size));
 	int64	   *ids;
 	uint32		n = 2;
 	uint32		m;
@@ -103,13 +112,14 @@ query_from_text(const char *text, size_t size)
 	for (size_t i = 0; i < size; i++)
 		n += text[i] == ',';
 	ids = palloc(n * sizeof(int64));
-	wrong = match_query_parse(text, size, &given, ids, &n, &m);
+	wrong = match_query_parse(text, size, &given, ids, &n, &m, section);
 	if (wrong != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 				 errmsg("invalid input syntax for type %s", "match_query"),
 				 errdetail("%s", wrong)));
-	query = complete_query(&given, ids, n, ids + n, m);
+	query = complete_query(&given, ids, n, ids + n, m, section);
+	pfree(section);
 	pfree(ids);
 	return query;
 }
@@ -128,7 +138,8 @@ key_to_text(const MatchKey *key)
 static char *
 query_to_text(const MatchQuery *query)
 {
-	char	   *text = palloc(MATCH_QUERY_TEXT_MAX + 22 * ((Size) query->seen_count + query->liked_count));
+	char	   *text = palloc(MATCH_QUERY_TEXT_MAX + 22 * ((Size) query->seen_count + query->liked_count) +
+							   2 * (Size) query->packed_size);
 	int64	   *ids = palloc((Max(query->seen_count, query->liked_count) + 1) * sizeof(int64));
 
 	match_query_format(query, ids, text);
@@ -978,7 +989,7 @@ match_query_build(PG_FUNCTION_ARGS)
 		match_invalid("the query is not valid", wrong);
 	seen = id_set(fcinfo, 7, "seen", &n);
 	liked = id_set(fcinfo, 23, "liked", &m);
-	PG_RETURN_POINTER(complete_query(&query, seen, n, liked, m));
+	PG_RETURN_POINTER(complete_query(&query, seen, n, liked, m, NULL));
 }
 
 MatchQuery *

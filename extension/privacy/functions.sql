@@ -169,7 +169,7 @@ BEGIN ATOMIC
 							 ' UNION ' ORDER BY s.col))
 	FROM rapport.subjects() AS s
 	CROSS JOIN LATERAL (
-		SELECT string_agg(format('%L, %s', p.col, rapport.export_value(p.col, a.atttypid)), ', ' ORDER BY a.attnum) AS members
+		SELECT string_agg(format('%L, %s', p.col, coalesce(p.export_as, rapport.export_value(p.col, a.atttypid))), ', ' ORDER BY a.attnum) AS members
 		FROM rapport.personal_data AS p
 		JOIN pg_attribute AS a ON a.attrelid = p.tab AND a.attname = p.col
 		WHERE p.tab = s.tab

@@ -80,7 +80,9 @@ LANGUAGE sql STABLE BEGIN ATOMIC
 		OR b.person_id = x.person_id AND b.other_id = viewer)
 	AND NOT EXISTS (
 		SELECT
-		FROM rapport.swipe AS s
+		FROM (SELECT w.person_id, w.other_id, w.mode, w.expires FROM rapport.swipe AS w
+			  UNION ALL
+			  SELECT w.person_id, u.other_id, w.mode, u.expires FROM rapport.seen AS w CROSS JOIN LATERAL rapport.seen_unpack(w.data) AS u) AS s
 		WHERE s.person_id = viewer AND s.other_id = x.person_id AND s.mode = in_mode
 		AND coalesce(s.expires > rapport.today(), true));
 END;
@@ -164,6 +166,10 @@ BEGIN
 				CASE WHEN pg_temp.chance(.3) THEN rapport.today() - 1 + pg_temp.upto(3) END)
 		ON CONFLICT DO NOTHING;
 	END LOOP;
+	-- Half of them have their swipes packed.
+	PERFORM rapport.seen_fold(w.person_id, w.mode, 0)
+	FROM (SELECT DISTINCT s.person_id, s.mode FROM rapport.swipe AS s WHERE s.person_id = ANY (ids)) AS w
+	WHERE pg_temp.chance(.5);
 	WITH fresh AS (
 		INSERT INTO rapport.block (person_id, other_id, at)
 		SELECT a, b, rapport.now()

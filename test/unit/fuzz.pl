@@ -9,7 +9,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $dir = tempdir(CLEANUP => 1);
-my $key = join ' ', map { "extension/match/$_.c" } qw(bounds score text);
+my $key = join ' ', map { "extension/match/$_.c" } qw(bounds packed score text);
 my %target = (
 	key     => { with => $key, libraries => '-lm', runs => 3_500_000, longest => 1200 },
 	query   => { with => $key, libraries => '-lm', runs => 1_500_000, longest => 2200 },

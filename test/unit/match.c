@@ -3,6 +3,7 @@
  * arithmetic. Prints TAP.
  */
 #include "match/bounds.h"
+#include "match/packed.h"
 #include "match/score.h"
 #include "match/text.h"
 
@@ -200,13 +201,152 @@ test_text(void)
 		random_query(&given, &viewer);
 		query = finished(&given, ids[0], n, ids[1], m);
 		size = match_query_format(query, back_ids, text);
-		same_query &= match_query_parse(text, size, &given, back_ids, &n, &m) == NULL;
+		same_query &= match_query_parse(text, size, &given, back_ids, &n, &m, NULL) == NULL;
 		back = finished(&given, back_ids, n, back_ids + n, m);
 		same_query &= match_size(back) == match_size(query) && memcmp(back, query, match_size(query)) == 0;
 		free(query);
 		free(back);
 	}
 	check(same_query, "queries come back from their text bit for bit");
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	MatchSeen	x = *(const MatchSeen *) a;
+	MatchSeen	y = *(const MatchSeen *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* A random bucket with n entries, some to expire within so many days. */
+static uint32_t
+random_bucket(int bucket, uint32_t n, int64_t days, MatchSeen *entries, uint8_t *out, size_t *size)
+{
+	uint32_t	distinct = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		entries[i] = MATCH_SEEN(next_random() >> between(17, 60),
+								days > 0 && between(0, 3) > 0 ? (uint16_t) between(9000, 9000 + days) : 0);
+	qsort(entries, n, sizeof(*entries), compare_entries);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		if (distinct == 0 || MATCH_SEEN_REST(entries[i]) != MATCH_SEEN_REST(entries[distinct - 1]))
+			entries[distinct++] = entries[i];
+	}
+	*size = match_pack(bucket, entries, distinct, out);
+	return distinct;
+}
+
+static void
+test_packed(void)
+{
+	static MatchSeen entries[5000];
+	static MatchSeen back[5000];
+	static uint8_t data[8 * 5000 + 100];
+	static uint64_t room[(sizeof(MatchSection) + sizeof(data)) / 8];
+	MatchSection *section = (MatchSection *) room;
+	bool		mixed = true;
+	bool		same = true;
+	bool		found = true;
+	bool		refused = true;
+	size_t		size;
+	uint64_t	rest;
+	uint32_t	n;
+
+	for (int i = 0; i < 100000; i++)
+	{
+		int64_t		id = i < 1000 ? i : i < 2000 ? MATCH_ID_MAX - i : (int64_t) (next_random() & MATCH_ID_MAX);
+		int			bucket = match_bucket(id, &rest);
+
+		mixed &= bucket >= 0 && bucket < MATCH_SEEN_BUCKETS && rest >> 47 == 0 && match_unmix(bucket, rest) == id;
+	}
+	check(mixed, "ids come back from their buckets");
+
+	for (int round = 0; round < 300; round++)
+	{
+		int64_t		days = (int64_t[]) {0, 1, 30, 50000}[round % 4];
+		int			bucket = round % MATCH_SEEN_BUCKETS;
+
+		n = random_bucket(bucket, (uint32_t) (round < 40 ? round : between(1, 5000)), days, entries, data, &size);
+		if (n == 0)
+		{
+			same &= size == 0;
+			continue;
+		}
+		same &= size <= match_pack_room(n) && match_pack_check(bucket, data, size, true) == NULL &&
+			match_pack_count(data, size) == n;
+		match_unpack(data, size, back);
+		same &= memcmp(entries, back, n * sizeof(*entries)) == 0;
+
+		/* All in one section, before and after the day; and others not. */
+		memcpy(section->data, data, size);
+		for (int i = 0; i < MATCH_SEEN_BUCKETS; i++)
+			section->ends[i] = i < bucket ? 0 : (uint32_t) size;
+		for (uint32_t i = 0; i < n; i++)
+		{
+			int64_t		id = match_unmix(bucket, MATCH_SEEN_REST(entries[i]));
+			uint16_t	until = MATCH_SEEN_UNTIL(entries[i]);
+
+			found &= match_section_has(section, id, until == 0 ? 60000 : until - 2) &&
+				(until == 0 || !match_section_has(section, id, until - 1));
+		}
+		for (int i = 0; i < 1000; i++)
+		{
+			MatchSeen	wanted;
+			int64_t		id = (int64_t) (next_random() & MATCH_ID_MAX);
+			int			in = match_bucket(id, &rest);
+			uint32_t	at = 0;
+
+			wanted = MATCH_SEEN(rest, 0);
+			while (at < n && MATCH_SEEN_REST(entries[at]) < MATCH_SEEN_REST(wanted))
+				at++;
+			found &= match_section_has(section, id, 0) ==
+				(in == bucket && at < n && MATCH_SEEN_REST(entries[at]) == rest);
+		}
+
+		/* Any change is refused, or another valid bucket, in which all reads stay. */
+		for (int i = 0; i < 50; i++)
+		{
+			uint8_t    *copy = malloc(size);
+			size_t		cut = (size_t) between(0, 9) == 0 ? (size_t) between(0, (int64_t) size) : size;
+			size_t		at = (size_t) between(0, (int64_t) size - 1);
+			uint8_t    *exact;
+
+			memcpy(copy, data, size);
+			copy[between(0, 1) ? at : at % 20] = (uint8_t) next_random();
+			exact = malloc(cut + 1);
+			memcpy(exact + 1, copy, cut);
+			if (match_pack_check(bucket, exact + 1, cut, false) == NULL)
+			{
+				uint32_t	count = match_pack_count(exact + 1, cut);
+				MatchSeen  *out = malloc(count * sizeof(*out));
+
+				match_unpack(exact + 1, cut, out);
+				if (match_pack_check(bucket, exact + 1, cut, true) == NULL)
+				{
+					for (uint32_t j = 1; j < count; j++)
+						refused &= MATCH_SEEN_REST(out[j - 1]) < MATCH_SEEN_REST(out[j]);
+				}
+				memcpy(section->data, exact + 1, cut);
+				for (int j = bucket; j < MATCH_SEEN_BUCKETS; j++)
+					section->ends[j] = (uint32_t) cut;
+				for (int j = 0; j < 100; j++)
+					match_section_has(section, match_unmix(bucket, next_random() >> 17), 9000);
+				free(out);
+			}
+			free(exact);
+			free(copy);
+		}
+	}
+	check(same, "buckets come back from their packing");
+	check(found, "those in a bucket are found until their day, and nobody else");
+	check(refused, "a broken bucket is refused, or in order");
+
+	for (uint32_t i = 0; i < 780; i++)
+		entries[i] = MATCH_SEEN(next_random() >> 17, 0);
+	qsort(entries, 780, sizeof(*entries), compare_entries);
+	check(match_pack(0, entries, 780, data) <= 780 * 5.4, "a bucket of 50,000 takes 5.4 bytes a person");
 }
 
 /* Whatever the bytes are, the parser reads no other and takes no broken key. */
@@ -432,6 +572,7 @@ int
 main(void)
 {
 	test_text();
+	test_packed();
 	test_fuzz();
 	test_paths();
 	test_bounds();
