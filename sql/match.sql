@@ -235,4 +235,24 @@ SELECT rapport.unseal('scope', rapport.seal('scope', 'text')) AS same,
 	   rapport.unseal('scope', rapport.seal('scope', repeat('é', 500))) = repeat('é', 500) AS long,
 	   rapport.unseal('scope', '') AS empty,
 	   rapport.unseal('scope', repeat('A', 3000)) AS huge;
+
+-- A refresh looks everybody up by key, though its plans were made when there were few and the statistics still say so.
+ANALYZE rapport.person, rapport.profile, rapport.preference, rapport.activity, rapport.candidate;
+SELECT rapport.candidate_refresh(ARRAY(SELECT min(p.person_id) FROM rapport.profile AS p)) FROM generate_series(1, 10) \g /dev/null
+CREATE TEMP TABLE crowd AS SELECT rapport.new_id() AS person_id FROM generate_series(1, 2000);
+INSERT INTO rapport.person (person_id, created_at) SELECT c.person_id, rapport.now() FROM crowd AS c;
+INSERT INTO rapport.activity (person_id, active_on) SELECT c.person_id, rapport.today() FROM crowd AS c;
+INSERT INTO rapport.preference (person_id, mode, updated_at) SELECT c.person_id, 1, rapport.now() FROM crowd AS c;
+INSERT INTO rapport.profile (person_id, display_name, birth_date, place, created_at, updated_at)
+SELECT c.person_id, 'One of many', '2000-01-01', rapport.make_place(10, 10), rapport.now(), rapport.now() FROM crowd AS c;
+CREATE FUNCTION pg_temp.reads(OUT scanned bigint, OUT fetched bigint) LANGUAGE sql AS $$
+	SELECT sum(t.seq_tup_read), sum(t.idx_tup_fetch)
+	FROM pg_stat_xact_all_tables AS t
+	WHERE t.schemaname = 'rapport' AND t.relname IN ('person', 'profile', 'preference', 'activity', 'candidate')
+$$;
+SELECT scanned, fetched FROM pg_temp.reads() \gset
+SELECT rapport.candidate_refresh(array_agg(c.person_id)) FROM crowd AS c \g /dev/null
+SELECT rapport.candidate_refresh(array_agg(c.person_id)) FROM crowd AS c \g /dev/null
+SELECT r.scanned - :scanned AS scanned, (r.fetched - :fetched) / 4000 AS "fetched for each" FROM pg_temp.reads() AS r;
+SELECT count(*) FROM rapport.candidate JOIN crowd USING (person_id);
 ROLLBACK;

@@ -534,6 +534,7 @@ CREATE OR REPLACE FUNCTION rapport.match_sides(ids bigint[], weakest integer)
 RETURNS TABLE (person_id bigint, mode smallint, key rapport.match_key)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
+	WITH map AS MATERIALIZED (SELECT m.* FROM rapport.attribute_map() AS m)
 	SELECT p.person_id,
 		   f.mode,
 		   rapport.match_key_raw(
@@ -563,11 +564,13 @@ BEGIN ATOMIC
 			   selectivity => z.selectivity::double precision,
 			   price => z.price::double precision,
 			   joined_on => (p.created_at AT TIME ZONE 'UTC')::date)
-	FROM rapport.profile AS p
-	JOIN rapport.preference AS f ON f.person_id = p.person_id
-	LEFT JOIN rapport.activity AS y ON y.person_id = p.person_id
-	LEFT JOIN rapport.match_scalar AS z ON z.person_id = p.person_id
-	CROSS JOIN rapport.attribute_map() AS map
+	-- OFFSET 0 leaves the planner one way: look up each person by key, whatever its statistics say.
+	FROM (SELECT DISTINCT u.person_id FROM unnest(match_sides.ids) AS u (person_id)) AS i
+	CROSS JOIN LATERAL (SELECT x.* FROM rapport.profile AS x WHERE x.person_id = i.person_id OFFSET 0) AS p
+	CROSS JOIN LATERAL (SELECT x.* FROM rapport.preference AS x WHERE x.person_id = i.person_id AND x.enabled OFFSET 0) AS f
+	LEFT JOIN LATERAL (SELECT x.active_on FROM rapport.activity AS x WHERE x.person_id = i.person_id OFFSET 0) AS y ON true
+	LEFT JOIN LATERAL (SELECT x.desirability, x.selectivity, x.price FROM rapport.match_scalar AS x WHERE x.person_id = i.person_id OFFSET 0) AS z ON true
+	CROSS JOIN map
 	CROSS JOIN LATERAL (
 		SELECT ARRAY(SELECT coalesce(nullif(f.strengths[n], 0), strength) <= match_sides.weakest
 					 FROM unnest(map.strength_of) WITH ORDINALITY AS d (strength, n)
@@ -578,9 +581,7 @@ BEGIN ATOMIC
 			   array_agg(CASE WHEN s.hard[number] THEN f.number_max[slot] END ORDER BY slot) AS number_max,
 			   array_agg(coalesce(f.number_unset[slot] OR NOT s.hard[number], true) ORDER BY slot) AS number_unset
 		FROM unnest(map.number_of) WITH ORDINALITY AS d (number, slot)
-		HAVING f.number_min <> '{}') AS r ON true
-	WHERE p.person_id = ANY (match_sides.ids)
-	AND f.enabled;
+		HAVING f.number_min <> '{}') AS r ON true;
 END;
 COMMENT ON FUNCTION rapport.match_sides(bigint[], integer) IS
 'The match keys of people in each mode they take part in. Filters up to the strength weakest count: 1 two-way ones only, which is how others test a person; 2 one-way ones as well, which is whom the person wants to see. Quality is how much a profile tells: half for the share of attributes answered, a quarter each for a text and for tags.';
@@ -771,19 +772,24 @@ COMMENT ON FUNCTION rapport.match_side(bigint, smallint, integer) IS
 
 CREATE OR REPLACE FUNCTION rapport.candidates_of(ids bigint[])
 RETURNS TABLE (person_id bigint, mode smallint, key rapport.match_key)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-	SELECT k.person_id, k.mode, k.key
-	FROM rapport.match_sides(ids, 1) AS k
-	JOIN rapport.person AS a ON a.person_id = k.person_id AND a.state = 'active'
-	JOIN rapport.profile AS p ON p.person_id = k.person_id AND NOT p.paused
-	WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p));
+LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off
+AS $$
+DECLARE
+	complete bigint[] := ARRAY(
+		SELECT i.person_id
+		FROM unnest(ids) AS i (person_id)
+		CROSS JOIN LATERAL (SELECT FROM rapport.person AS a WHERE a.person_id = i.person_id AND a.state = 'active' OFFSET 0) AS a
+		CROSS JOIN LATERAL (SELECT p AS stored FROM rapport.profile AS p WHERE p.person_id = i.person_id AND NOT p.paused OFFSET 0) AS p
+		WHERE NOT EXISTS (SELECT FROM rapport.missing_steps(p.stored)));
+BEGIN
+	RETURN QUERY SELECT k.person_id, k.mode, k.key FROM rapport.match_sides(complete, 1) AS k;
 END;
+$$;
 COMMENT ON FUNCTION rapport.candidates_of(bigint[]) IS
-'The candidate rows that these people should have, from their profiles and preferences. Use in FROM, there it is inlined.';
+'The candidate rows that these people should have, from their profiles and preferences.';
 
 CREATE OR REPLACE FUNCTION rapport.candidate_refresh(ids bigint[]) RETURNS void
-LANGUAGE plpgsql VOLATILE SET jit = off
+LANGUAGE plpgsql VOLATILE SET jit = off SET enable_seqscan = off
 AS $$
 BEGIN
 	-- One at a time per person, each with a snapshot of its own: what another
@@ -793,9 +799,10 @@ BEGIN
 		SELECT k.person_id, k.mode, k.key
 		FROM rapport.candidates_of(ids) AS k
 	), gone AS (
+		-- NOT IN is hashed; NOT EXISTS is a join, and one of nested loops when few rows are expected.
 		DELETE FROM rapport.candidate AS c
 		WHERE c.person_id = ANY (ids)
-		AND NOT EXISTS (SELECT FROM wanted AS w WHERE w.person_id = c.person_id AND w.mode = c.mode)
+		AND (c.person_id, c.mode) NOT IN (SELECT w.person_id, w.mode FROM wanted AS w)
 	)
 	INSERT INTO rapport.candidate AS c (person_id, mode, key)
 	SELECT w.person_id, w.mode, w.key
@@ -806,6 +813,24 @@ END;
 $$;
 COMMENT ON FUNCTION rapport.candidate_refresh(bigint[]) IS
 'Brings the candidate rows of these people in line with their profiles and preferences; the hook of person_changed. Any number of people in one pass.';
+
+CREATE OR REPLACE FUNCTION rapport.candidate_pack(counts bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s'
+AS $$
+BEGIN
+	IF counts[1] >= 10000 AND counts[1] * 2 >= (SELECT count(*) FROM rapport.profile AS p) THEN
+		BEGIN
+			REINDEX INDEX rapport.candidate_key;
+		EXCEPTION WHEN lock_not_available THEN
+			-- Who waits for a lock on a table holds up everyone who comes after.
+			RAISE NOTICE 'the match index is in use and was not packed'
+				USING HINT = 'REINDEX INDEX CONCURRENTLY rapport.candidate_key packs it.';
+		END;
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.candidate_pack(bigint[]) IS
+'Hook of people_imported, with the people added: builds the match index anew, sorted, when half of all people or more came with this import; rows that come one by one leave it larger and slower. Nobody can be discovered meanwhile (about 5 s for a million), so a smaller import does without, and one that cannot have the lock within 5 s.';
 
 CREATE OR REPLACE FUNCTION rapport.after_restore(OUT people bigint, OUT rebuilt bigint, OUT candidates bigint, OUT index_bytes bigint,
 												 OUT problems bigint, OUT first_problem text)
@@ -864,6 +889,7 @@ COMMENT ON FUNCTION rapport.match_erase(bigint[]) IS
 'Hook of "person_erased": their matches end. The rows go as rapport.subject says.';
 
 INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
+	('people_imported', 100, 'rapport.candidate_pack(bigint[])', true),
 	('person_changed', 100, 'rapport.candidate_refresh(bigint[])', true),
 	('person_erased', 100, 'rapport.match_erase(bigint[])', true);
 

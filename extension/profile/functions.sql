@@ -100,6 +100,9 @@ INSERT INTO rapport.subject (tab, col, own, find) VALUES
 	('rapport.import_reject', 'external_id', true,
 	 't.external_id IN (SELECT e.external_id FROM rapport.external_identity AS e WHERE e.person_id = ANY ($1))');
 
+INSERT INTO rapport.hook_event (event, ids, description) VALUES
+	('people_imported', 'people added, people updated', 'An import has come to its end.');
+
 -- An update keeps the rows that preferences point at.
 INSERT INTO rapport.mode (mode, code, builtin) VALUES
 	(1, 'date', true),
@@ -1005,15 +1008,17 @@ BEGIN
 		done_to = NULL
 	WHERE r.source = import_end.source
 	RETURNING r.added, r.updated, r.rejected INTO added, updated, rejected;
+	PERFORM rapport.run_hooks('people_imported', ARRAY[added, updated]);
 END;
 $$;
-COMMENT ON FUNCTION rapport.import_end(text) IS 'Marks the import of a source finished; how many people it added and updated, and how many rows it rejected. For import_people().';
+COMMENT ON FUNCTION rapport.import_end(text) IS
+'Marks the import of a source finished, and runs the hooks of people_imported; how many people it added and updated, and how many rows it rejected. For import_people().';
 GRANT EXECUTE ON FUNCTION rapport.import_end(text) TO rapport_service;
 
 -- Plans are made for the batch at hand: a generic one would expect ten rows. Compiling them costs more than running them.
 CREATE OR REPLACE FUNCTION rapport.import_batch(source text, after text, upto text, documents jsonb[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
-SET plan_cache_mode = force_custom_plan SET jit = off SET work_mem = '64MB'
+SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET jit = off SET work_mem = '64MB'
 AS $$
 DECLARE
 	rules jsonb := rapport.profile_rules();
@@ -1023,6 +1028,7 @@ DECLARE
 	today date := rapport.today();
 	moment timestamp with time zone := rapport.now();
 	run rapport.import_run;
+	known bigint[];
 	changed bigint[];
 	new_people bigint;
 	refused bigint;
@@ -1033,14 +1039,13 @@ BEGIN
 	END IF;
 
 	-- Who is known is not erased before the commit; whoever was meanwhile is new below.
-	PERFORM FROM rapport.person AS p
-	WHERE p.person_id IN (SELECT e.person_id
-						  FROM unnest(import_batch.documents) AS d
-						  JOIN rapport.external_identity AS e ON e.external_id = d ->> 'external_id')
-	ORDER BY p.person_id
-	FOR KEY SHARE;
+	known := ARRAY(
+		SELECT e.person_id
+		FROM unnest(import_batch.documents) AS d
+		CROSS JOIN LATERAL (SELECT x.person_id FROM rapport.external_identity AS x WHERE x.external_id = d ->> 'external_id' OFFSET 0) AS e);
+	PERFORM FROM rapport.person AS p WHERE p.person_id = ANY (known) ORDER BY p.person_id FOR KEY SHARE;
 	WITH row_read AS MATERIALIZED (
-		SELECT g.n, g.document, g.external_id, e.person_id, p.person_id IS NOT NULL AS has_profile,
+		SELECT g.n, g.document, g.external_id, e.person_id, (p.stored).person_id IS NOT NULL AS has_profile,
 			   c.display_name, c.birth_date, c.about, c.traits, c.numbers, c.tags, c.embedding, c.paused,
 			   place.cell, rapport.cell_place(place.shown) AS place,
 			   day.active_on,
@@ -1050,9 +1055,10 @@ BEGIN
 		FROM (SELECT d.n, d.document, d.document ->> 'external_id' AS external_id,
 					 count(*) OVER (PARTITION BY d.document ->> 'external_id') AS copies
 			  FROM unnest(import_batch.documents) WITH ORDINALITY AS d (document, n)) AS g
-		LEFT JOIN rapport.external_identity AS e ON e.external_id = g.external_id
-		LEFT JOIN rapport.profile AS p ON p.person_id = e.person_id
-		CROSS JOIN LATERAL rapport.read_profile(p, g.document -> 'profile', rules) AS c
+		-- OFFSET 0 leaves the planner one way: look up each by key, whatever its statistics say.
+		LEFT JOIN LATERAL (SELECT x.person_id FROM rapport.external_identity AS x WHERE x.external_id = g.external_id OFFSET 0) AS e ON true
+		LEFT JOIN LATERAL (SELECT x AS stored FROM rapport.profile AS x WHERE x.person_id = e.person_id OFFSET 0) AS p ON true
+		CROSS JOIN LATERAL rapport.read_profile(p.stored, g.document -> 'profile', rules) AS c
 		CROSS JOIN LATERAL (
 			SELECT CASE
 				WHEN g.external_id IS NULL THEN ARRAY['missing_field: external_id is null.']

@@ -178,9 +178,9 @@ BEGIN
 		ON CONFLICT DO NOTHING
 		RETURNING person_id, other_id)
 	INSERT INTO rapport.blocked_by (person_id, other_id) SELECT other_id, person_id FROM fresh;
-	ANALYZE rapport.person, rapport.profile, rapport.preference, rapport.activity, rapport.swipe, rapport.block;
 	PERFORM rapport.run_hooks('person_changed', ids);
-	ANALYZE rapport.candidate;
+	-- For the brute force; keys are made with whatever statistics there are.
+	ANALYZE rapport.person, rapport.profile, rapport.preference, rapport.activity, rapport.swipe, rapport.block, rapport.candidate;
 	RETURN ids;
 END $$;
 
