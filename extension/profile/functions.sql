@@ -1071,7 +1071,7 @@ BEGIN
 				AND num_nonnulls(nullif(g.document -> 'latitude', 'null'), nullif(g.document -> 'longitude', 'null')) > 0
 				THEN ARRAY['out_of_range: There is no such place.']
 				END
-			FROM rapport.read_place(g.document -> 'latitude', g.document -> 'longitude', grid, margin, p.cell) AS r (cell)
+			FROM rapport.read_place(g.document -> 'latitude', g.document -> 'longitude', grid, margin, (p.stored).cell) AS r (cell)
 			CROSS JOIN LATERAL rapport.shown_cell(r.cell, grown) AS s)
 			AS place (cell, shown, problems)
 		CROSS JOIN LATERAL (
