@@ -44,48 +44,42 @@ BEGIN ATOMIC
 	SELECT substring(value, '[;(]' || name || '=([^;)]*)');
 END;
 
+-- The text of a key holds all that two-way rules and the score need of a person.
+SELECT string_agg(format('split_part(f[%s], ''='', 2) AS %s', i, split_part(e, '=', 1)), ', ') AS fields
+FROM (SELECT string_to_array(key::text, ';') AS f FROM rapport.candidate LIMIT 1) AS k
+CROSS JOIN LATERAL unnest(k.f) WITH ORDINALITY AS x (e, i)
+WHERE split_part(e, '=', 1) IN ('at', 'reach', 'born', 'age_min', 'age_max', 'active', 'quality', 'numbers', 'number_min', 'number_max',
+								'number_unset', 'tags', 'traits', 'wants') \gset
 CREATE TABLE peer.person AS
-SELECT p.person_id,
+SELECT k.person_id,
 	p.place,
-	p.birth_date AS born,
-	coalesce(y.active_on, (p.created_at AT TIME ZONE 'UTC')::date) AS active,
-	coalesce(f.age_min, 0)::smallint AS age_min,
-	coalesce(f.age_max, 32767)::smallint AS age_max,
+	date '1900-01-01' + k.born::integer AS born,
+	date '1999-12-31' + k.active::integer AS active,
+	k.age_min::smallint AS age_min,
+	k.age_max::smallint AS age_max,
 	p.traits[1] AS gender,
-	of_key[3]::smallint AS quality,
-	p.numbers[1] AS height,
-	CASE WHEN s.hard[map.number_of[1]] THEN f.number_min[1] END AS height_min,
-	CASE WHEN s.hard[map.number_of[1]] THEN f.number_max[1] END AS height_max,
-	CASE WHEN s.hard[map.number_of[1]] THEN f.number_unset[1] END AS height_unset,
-	split_part(of_key[1], ',', 1)::integer AS x,
-	split_part(of_key[1], ',', 2)::integer AS y,
-	split_part(of_key[1], ',', 3)::integer AS z,
+	k.quality::smallint AS quality,
+	nullif(split_part(k.numbers, ',', 1)::smallint, -32768) AS height,
+	nullif(split_part(k.number_min, ',', 1)::smallint, -32767) AS height_min,
+	nullif(split_part(k.number_max, ',', 1)::smallint, 32767) AS height_max,
+	k.number_unset::integer & 1 = 1 AS height_unset,
+	split_part(k.at, ',', 1)::integer AS x,
+	split_part(k.at, ',', 2)::integer AS y,
+	split_part(k.at, ',', 3)::integer AS z,
 	-- A squared chord, in the unit of x, y and z: 2^30 to the radius of the earth.
-	CASE WHEN f.max_distance_km IS NULL THEN 9223372036854775807 ELSE of_key[2]::bigint * of_key[2]::bigint END AS reach_2,
-	peer.word(decode(of_key[4], 'hex') || '\x0000', 1) AS tags_1,
-	peer.word(decode(of_key[4], 'hex') || '\x0000', 2) AS tags_2,
-	peer.word(l.traits, 1) AS is_1,
-	peer.word(l.traits, 2) AS is_2,
-	peer.word(l.traits, 3) AS is_3,
-	~peer.word(l.wants, 1) AS refuses_1,
-	~peer.word(l.wants, 2) AS refuses_2,
-	~peer.word(l.wants, 3) AS refuses_3
-FROM rapport.candidate AS c
+	CASE k.reach WHEN '4294967295' THEN 9223372036854775807 ELSE k.reach::bigint * k.reach::bigint END AS reach_2,
+	('x' || substr(k.tags, 1, 16))::bit(64)::bigint AS tags_1,
+	('x' || substr(k.tags || '0000', 17, 16))::bit(64)::bigint AS tags_2,
+	('x' || substr(k.traits, 1, 16))::bit(64)::bigint AS is_1,
+	('x' || substr(k.traits, 17, 16))::bit(64)::bigint AS is_2,
+	('x' || substr(k.traits, 33, 16))::bit(64)::bigint AS is_3,
+	~('x' || substr(k.wants, 1, 16))::bit(64)::bigint AS refuses_1,
+	~('x' || substr(k.wants, 17, 16))::bit(64)::bigint AS refuses_2,
+	~('x' || substr(k.wants, 33, 16))::bit(64)::bigint AS refuses_3
+FROM (SELECT person_id, :fields
+	  FROM (SELECT c.person_id, string_to_array(c.key::text, ';') AS f FROM rapport.candidate AS c WHERE c.mode = :mode OFFSET 0) AS t
+	  OFFSET 0) AS k
 JOIN rapport.profile AS p USING (person_id)
-JOIN rapport.preference AS f USING (person_id, mode)
-LEFT JOIN rapport.activity AS y USING (person_id)
-CROSS JOIN LATERAL (SELECT regexp_match(c.key::text, ';at=([^;]*);reach=([^;]*);.*;quality=([^;]*);.*;tags=([^;]*)') AS of_key OFFSET 0) AS k
-CROSS JOIN rapport.attribute_map() AS map
-CROSS JOIN LATERAL (
-	SELECT ARRAY(SELECT coalesce(nullif(f.strengths[n], 0), strength) = 1
-				 FROM unnest(map.strength_of) WITH ORDINALITY AS d (strength, n)
-				 ORDER BY n) AS hard
-	OFFSET 0) AS s
-CROSS JOIN LATERAL (
-	SELECT rapport.trait_lanes(p.traits, map.lane_of, map.lanes_of) AS traits,
-		rapport.want_lanes(f.accepts, s.hard, map.lane_of, map.lanes_of) AS wants
-	OFFSET 0) AS l
-WHERE c.mode = :mode
 ORDER BY p.traits[1], ST_GeoHash(p.place, 8);
 
 ALTER TABLE peer.person ADD PRIMARY KEY (person_id);
