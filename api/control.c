@@ -83,15 +83,19 @@ settle(Control *control)
 	control->next_poll = control->loop->now_ms + control->config->poll_seconds * 1000;
 }
 
-/* Notes what is wrong; logged once, until it is another thing. */
+/*
+ * Notes what is wrong, in our words: anybody may read it. Logged once, until it
+ * is another thing, with what the database said if it said something.
+ */
 static void
-trouble(Control *control, const char *what)
+trouble(Control *control, const char *what, const char *said)
 {
 	snprintf(control->trouble, sizeof control->trouble, "%s", what);
 	if (strcmp(control->logged, control->trouble) != 0)
 	{
 		log_begin(LOG_ERROR, "cannot serve this database");
 		log_text("reason", control->trouble);
+		log_text("message", said);
 		log_end();
 		strcpy(control->logged, control->trouble);
 	}
@@ -133,7 +137,7 @@ take_catalog(Control *control, const char *openapi)
 
 	if (catalog == NULL)
 	{
-		trouble(control, why);
+		trouble(control, why, NULL);
 		free(why);
 		return;
 	}
@@ -183,11 +187,9 @@ take_answer(Control *control, PGresult *result)
 		if (state != NULL && control->step == STEP_VERSION && (strcmp(state, "3F000") == 0 || strcmp(state, "42883") == 0))
 			snprintf(text, sizeof text, "the database has no extension rapport that rapportd %s can serve", RAPPORT_VERSION);
 		else
-			snprintf(text, sizeof text, "%s: %s", questions[control->step],
-					 PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) != NULL
-					 ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : "no answer");
+			snprintf(text, sizeof text, "the database does not answer %s", questions[control->step]);
+		trouble(control, text, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 		PQclear(result);
-		trouble(control, text);
 		return;
 	}
 	switch (control->step)
@@ -199,7 +201,7 @@ take_answer(Control *control, PGresult *result)
 				char		text[200];
 
 				explain_version(text, sizeof text, value);
-				trouble(control, text);
+				trouble(control, text, NULL);
 			}
 			else
 			{

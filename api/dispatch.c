@@ -104,6 +104,9 @@ answer_refused(Request *request, const PGresult *error)
 		code = request->job.token != NULL ? "forbidden" : "authentication_required";
 	else if (strcmp(state, "57014") == 0)
 		code = "timeout";
+	/* A write that meets a standby, or a primary that was made read-only. */
+	else if (strcmp(state, "25006") == 0 && !request->job.route->read_only)
+		code = "unavailable";
 	else if (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0
 			 || strncmp(state, "53", 2) == 0 || strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0)
 		code = "unavailable";

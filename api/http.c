@@ -456,7 +456,10 @@ listen_unix(const char *path, char *bound, size_t size)
 	int			fd;
 
 	if (strlen(path) >= sizeof address.sun_path)
+	{
+		errno = ENAMETOOLONG;
 		return -1;
+	}
 	strcpy(address.sun_path, path);
 	/* A socket that nobody listens on is left over from a crash. */
 	if (stat(path, &status) == 0 && S_ISSOCK(status.st_mode))
@@ -465,12 +468,16 @@ listen_unix(const char *path, char *bound, size_t size)
 
 		if (probe >= 0 && connect(probe, (struct sockaddr *) &address, sizeof address) < 0 && errno == ECONNREFUSED)
 			unlink(path);
-		close(probe);
+		if (probe >= 0)
+			close(probe);
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0 && (bind(fd, (struct sockaddr *) &address, sizeof address) < 0 || listen(fd, 1024) < 0))
 	{
+		int			error = errno;
+
 		close(fd);
+		errno = error;
 		fd = -1;
 	}
 	snprintf(bound, size, "unix:%s", path);

@@ -67,8 +67,19 @@ SELECT rapport.act_as(:eva) \g /dev/null
 SELECT rapport.update_profile('{"attributes": {"height": null}}') \g /dev/null
 SELECT display_name, distance_km FROM rapport.discover() ORDER BY 1;
 
--- Every rule, both ways.
+-- Beyond a two-way filter of either side nobody is there, for both.
+SELECT count(*) FROM rapport.person(:cem);
+SELECT rapport.explain_match(:cem);
+SELECT rapport.pass(:cem);
+SELECT rapport.act_as(:cem) \g /dev/null
+SELECT count(*) FROM rapport.person(:eva);
+SELECT rapport.explain_match(:eva);
+SELECT rapport.pass(:eva);
+
+-- Every rule, both ways: a one-way filter hides, and says so.
+SELECT rapport.act_as(:ada) \g /dev/null
 SELECT jsonb_pretty(rapport.explain_match(:cem));
+SELECT rapport.act_as(:eva) \g /dev/null
 
 -- Pages: whoever does not change appears exactly once.
 SELECT display_name AS first, cursor FROM rapport.discover('date', 1) \gset
@@ -126,15 +137,18 @@ SELECT count(*) FROM rapport.discover();
 -- With pass_days a pass ends.
 SELECT rapport.act_as(NULL) \g /dev/null
 SELECT rapport.set_setting('pass_days', '30') \g /dev/null
+SELECT rapport.act_as(:eva) \g /dev/null
+SELECT rapport.update_profile('{"attributes": {"height": 165}}') \g /dev/null
 SELECT rapport.act_as(:cem) \g /dev/null
+SELECT display_name FROM rapport.discover();
 SELECT rapport.pass(:eva);
 SELECT display_name FROM rapport.discover();
 SELECT rapport.act_as(NULL) \g /dev/null
-SET LOCAL rapport.now = '2026-07-15 12:00:00Z';
+SET LOCAL rapport.now = '2026-07-14 12:00:00Z';
 SELECT rapport.act_as(:cem) \g /dev/null
 SELECT display_name FROM rapport.discover();
-SELECT rapport.act_as(:eva) \g /dev/null
-SELECT rapport.update_profile('{"attributes": {"height": 165}}') \g /dev/null
+SELECT rapport.act_as(NULL) \g /dev/null
+SET LOCAL rapport.now = '2026-07-15 12:00:00Z';
 SELECT rapport.act_as(:cem) \g /dev/null
 SELECT display_name FROM rapport.discover();
 
@@ -162,6 +176,14 @@ SELECT * FROM rapport."like"(:ada);
 SELECT rapport.act_as(:ada) \g /dev/null
 SELECT count(*) FROM rapport.matches();
 SELECT * FROM rapport."like"(:ben);
+SELECT rapport.pass(:ben);
+-- Neither is there for the other, though they still fit; to somebody else both are.
+SELECT count(*) FROM rapport.person(:ben);
+SELECT rapport.explain_match(:ben);
+SELECT rapport.act_as(:ben) \g /dev/null
+SELECT count(*) FROM rapport.person(:ada);
+SELECT rapport.explain_match(:ada);
+SELECT display_name FROM rapport.person(:eva);
 
 -- Candidates: complete, not paused, active, in a mode.
 SELECT rapport.act_as(:dan) \g /dev/null

@@ -1013,6 +1013,41 @@ $$;
 COMMENT ON FUNCTION rapport.fits(bigint, bigint, smallint) IS
 'Whether other_id is a candidate, nobody blocked the other, and both meet all two-way filters of the other; what either did before does not count. Errors: profile_incomplete.';
 
+CREATE OR REPLACE FUNCTION rapport.sees(person_id bigint, other_id bigint, mode smallint DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	mine rapport.profile;
+BEGIN
+	IF sees.person_id = sees.other_id THEN
+		RETURN EXISTS (SELECT FROM rapport.candidate AS c
+					   WHERE c.person_id = sees.other_id AND (c.mode = sees.mode OR sees.mode IS NULL));
+	ELSIF rapport.is_blocked(sees.person_id, sees.other_id) THEN
+		RETURN false;
+	ELSIF EXISTS (SELECT FROM rapport.pair AS x
+				  WHERE x.lo = least(sees.person_id, sees.other_id)
+				  AND x.hi = greatest(sees.person_id, sees.other_id)
+				  AND (x.mode = sees.mode OR sees.mode IS NULL)
+				  AND x.matched_at IS NOT NULL) THEN
+		RETURN true;
+	END IF;
+	SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = sees.person_id;
+	RETURN NOT EXISTS (SELECT FROM rapport.missing_steps(mine))
+		AND EXISTS (SELECT
+					FROM rapport.match_sides(ARRAY[sees.person_id], 1) AS k
+					JOIN rapport.candidate AS c ON c.person_id = sees.other_id AND c.mode = k.mode
+					WHERE (k.mode = sees.mode OR sees.mode IS NULL)
+					AND c.key OPERATOR(rapport.@@) rapport.match_query_for(k.person_id, k.mode, k.key, rapport.today(), '{}')
+					AND NOT EXISTS (SELECT FROM rapport.pair AS x
+									WHERE x.lo = least(sees.person_id, sees.other_id)
+									AND x.hi = greatest(sees.person_id, sees.other_id)
+									AND x.mode = k.mode
+									AND x.ended_at IS NOT NULL));
+END;
+$$;
+COMMENT ON FUNCTION rapport.sees(bigint, bigint, smallint) IS
+'Whether one person may know that the other is there, in a mode or in any (NULL): they have matched, or the other is a candidate, both meet all two-way filters of the other and no match of theirs has ended in that mode; never when either blocks the other. So it is for everyone discover() and likes_received() show, and for whoever one talks to.';
+
 CREATE OR REPLACE FUNCTION rapport.explain(key rapport.match_key, query rapport.match_query) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
@@ -1059,7 +1094,7 @@ BEGIN
 	FROM rapport.candidate AS c
 	WHERE c.person_id = explain_match.person_id
 	AND c.mode = mode_id
-	AND NOT rapport.is_blocked(me, c.person_id);
+	AND rapport.sees(me, c.person_id, mode_id);
 	IF theirs IS NULL THEN
 		PERFORM rapport.fail('not_found');
 	END IF;
@@ -1070,7 +1105,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.explain_match(bigint, text) IS
-'Why this person is or is not shown to me: every rule both ways, and every part of the score. mode NULL is the first I take part in. Errors: not_found (nobody in that mode, or blocked), profile_incomplete, mode_not_enabled, unknown_mode.';
+'Why this person is or is not shown to me: every rule both ways, and every part of the score. mode NULL is the first I take part in. Errors: not_found (nobody in that mode, nobody I may see: blocked either way, beyond a two-way filter of either side unless we have matched, or a match that has ended), profile_incomplete, mode_not_enabled, unknown_mode.';
 GRANT EXECUTE ON FUNCTION rapport.explain_match(bigint, text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.person(
@@ -1081,14 +1116,13 @@ AS $$
 DECLARE
 	me bigint := rapport.acting_person();
 BEGIN
+	IF NOT rapport.sees(me, person.person_id) THEN
+		PERFORM rapport.fail('not_found');
+	END IF;
 	SELECT EXISTS (SELECT FROM rapport.pair AS x
 				   WHERE x.lo = least(me, person.person_id)
 				   AND x.hi = greatest(me, person.person_id)
 				   AND x.matched_at IS NOT NULL) INTO matched;
-	IF NOT (matched OR EXISTS (SELECT FROM rapport.candidate AS c WHERE c.person_id = person.person_id))
-		OR rapport.is_blocked(me, person.person_id) THEN
-		PERFORM rapport.fail('not_found');
-	END IF;
 	SELECT p.display_name, rapport.person_age(p.birth_date, rapport.today()), p.about, p.tags, a.attributes,
 		   rapport.distance_bucket(rapport.place_distance(p.place, mine.place))
 	INTO display_name, age, about, tags, attributes, distance_km
@@ -1099,7 +1133,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.person(bigint) IS
-'What others see of a person; distance_km is an upper bound as in discover(). Only people who can be discovered or have matched with me. Errors: not_found (also for anyone blocked either way).';
+'What others see of a person; distance_km is an upper bound as in discover(). Only people who have matched with me, or who could be shown to me: candidates in a mode I take part in, within all two-way filters of both sides. Errors: not_found (anyone else, so also who is blocked either way, and who was unmatched).';
 GRANT EXECUTE ON FUNCTION rapport.person(bigint) TO rapport_user;
 
 -- Likes and matches
@@ -1274,8 +1308,7 @@ BEGIN
 		PERFORM rapport.fail('self_target');
 	END IF;
 	PERFORM rapport.lock_two_people(me, pass_with.person_id);
-	IF NOT EXISTS (SELECT FROM rapport.candidate AS c WHERE c.person_id = pass_with.person_id AND c.mode = mode_id)
-		OR rapport.is_blocked(me, pass_with.person_id) THEN
+	IF pass_with.person_id IS NULL OR NOT rapport.sees(me, pass_with.person_id, mode_id) THEN
 		PERFORM rapport.fail('not_found');
 	END IF;
 	SELECT p.* INTO pair
@@ -1285,10 +1318,6 @@ BEGIN
 	AND p.mode = mode_id;
 	IF pair.matched_at IS NOT NULL THEN
 		PERFORM rapport.fail('already_matched');
-	END IF;
-	-- An ended match is for good: no pass of a few days brings it back.
-	IF pair.ended_at IS NOT NULL THEN
-		PERFORM rapport.fail('not_found');
 	END IF;
 	PERFORM rapport.take_back_like(me, pass_with.person_id, mode_id);
 	PERFORM rapport.remember_swipe(me, pass_with.person_id, mode_id, action);
@@ -1305,7 +1334,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.pass(bigint, text) IS
-'Passes a person in a mode (NULL: the first I take part in): they are not shown again, for the setting pass_days or for good, and a like of mine is taken back. Errors: self_target, not_found, already_matched, mode_not_enabled, profile_incomplete, unknown_mode.';
+'Passes a person in a mode (NULL: the first I take part in): they are not shown again, for the setting pass_days or for good, and a like of mine is taken back. Errors: self_target, not_found (as in person(), in this mode), already_matched, mode_not_enabled, profile_incomplete, unknown_mode.';
 GRANT EXECUTE ON FUNCTION rapport.pass(bigint, text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.maybe(person_id bigint, mode text DEFAULT NULL) RETURNS void

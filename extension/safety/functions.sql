@@ -52,6 +52,19 @@ $$;
 COMMENT ON FUNCTION rapport.lock_two_people(bigint, bigint) IS
 'Until the end of the transaction nobody else decides about these two, and neither is erased: blocks take it, and so can likes. Errors: not_found, internal above read committed.';
 
+CREATE OR REPLACE FUNCTION rapport.lock_if_there(me bigint, other bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	PERFORM rapport.lock_two_people(me, other);
+	RETURN true;
+EXCEPTION WHEN SQLSTATE 'RP404' THEN
+	RETURN false;
+END;
+$$;
+COMMENT ON FUNCTION rapport.lock_if_there(bigint, bigint) IS
+'lock_two_people(), where other may be nobody: false then. Errors: internal above read committed.';
+
 CREATE OR REPLACE FUNCTION rapport.block(person_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
@@ -62,9 +75,12 @@ BEGIN
 		PERFORM rapport.fail('self_target', 'Nobody can block themselves.');
 	END IF;
 	IF block.person_id IS NULL THEN
-		PERFORM rapport.fail('not_found');
+		PERFORM rapport.fail('missing_field', 'Whom to block is missing.');
 	END IF;
-	PERFORM rapport.lock_two_people(me, block.person_id);
+	-- Nobody learns from a block which ids somebody has.
+	IF NOT rapport.lock_if_there(me, block.person_id) THEN
+		RETURN;
+	END IF;
 	INSERT INTO rapport.block (person_id, other_id, at)
 	VALUES (me, block.person_id, rapport.now())
 	ON CONFLICT DO NOTHING;
@@ -77,7 +93,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.block(bigint) IS
-'Blocks a person: from the commit on neither of us finds, sees or writes to the other. They are not told. Blocking twice changes nothing. Errors: self_target, not_found.';
+'Blocks a person: from the commit on neither of us finds, sees or writes to the other. They are not told. Blocking twice changes nothing. For an id that nobody has nothing happens, and the answer is the same. Errors: self_target, missing_field.';
 GRANT EXECUTE ON FUNCTION rapport.block(bigint) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.unblock(person_id bigint) RETURNS void
@@ -86,10 +102,10 @@ AS $$
 DECLARE
 	me bigint := rapport.acting_person();
 BEGIN
-	IF NOT EXISTS (SELECT FROM rapport.block AS b WHERE b.person_id = me AND b.other_id = unblock.person_id) THEN
+	IF NOT EXISTS (SELECT FROM rapport.block AS b WHERE b.person_id = me AND b.other_id = unblock.person_id)
+		OR NOT rapport.lock_if_there(me, unblock.person_id) THEN
 		RETURN;
 	END IF;
-	PERFORM rapport.lock_two_people(me, unblock.person_id);
 	DELETE FROM rapport.block AS b WHERE b.person_id = me AND b.other_id = unblock.person_id;
 	IF FOUND THEN
 		DELETE FROM rapport.blocked_by AS b WHERE b.person_id = unblock.person_id AND b.other_id = me;

@@ -213,6 +213,39 @@ subtest 'without prepared statements' => sub {
 	stop_front($front);
 };
 
+subtest 'a database that only reads' => sub {
+	my $front = start_front(PGOPTIONS => '-c default_transaction_read_only=on');
+	wait_until(10, sub { ready($front) }) or die;
+	my $me = person();
+	is(call('GET', '/v1/account', url => $front->{url}, token => $me->{token})->{status}, 200, 'is read');
+	my $answer = call('PATCH', '/v1/me', url => $front->{url}, token => $me->{token}, body => { about => 'x' });
+	is(answer_code($answer), '503 unavailable', 'a write cannot be done here');
+	is($answer->{headers}{'retry-after'}, 1, 'and may come again');
+	stop_front($front);
+};
+
+subtest 'what the database says is for the log' => sub {
+	sql('REVOKE EXECUTE ON FUNCTION rapport.routes() FROM rapport_api');
+	my $front = start_front();
+	my $detail;
+	ok(wait_until(10, sub {
+		$detail = call('GET', '/health/ready', url => $front->{url})->{json}{detail};
+		return $detail =~ /does not answer SELECT \* FROM rapport\.routes\(\)$/;
+	}), 'not ready, and why in our words') or diag $detail;
+	open my $log, '<', $front->{log} or die "log: $!";
+	is(scalar(grep { /"message":"permission denied for function routes"/ } <$log>), 1, 'the log has the words of the database, once');
+	sql('GRANT EXECUTE ON FUNCTION rapport.routes() TO rapport_api');
+	ok(wait_until(15, sub { ready($front) }), 'and it is ready when it is');
+	stop_front($front);
+};
+
+subtest 'where it cannot listen' => sub {
+	my $try = sub { my ($path) = @_; return qx(RAPPORT_LISTEN=unix:$path timeout 10 api/rapportd 2>&1) };
+	like($try->('/tmp/' . 'x' x 200), qr/cannot listen on .*: File name too long$/m, 'a path too long');
+	like($try->('/no-such-folder/socket'), qr/: No such file or directory$/m, 'a folder that is not there');
+	like($try->("$ENV{PGHOST}/.s.PGSQL.5432"), qr/: Address already in use$/m, 'a socket that somebody listens on');
+};
+
 subtest 'more than the queue holds' => sub {
 	my $front = start_front(RAPPORT_HEAVY_CONNECTIONS => 1, RAPPORT_QUEUE_LENGTH => 3, RAPPORT_QUEUE_MS => 20000);
 	wait_until(10, sub { ready($front) }) or die;

@@ -86,10 +86,13 @@ must('paused', 'PATCH', '/v1/me', { paused => JSON::PP::true });
 must('owner', 'GET', '/v1/discover?page_size=1');
 sql("SELECT rapport.set_state_for($who{suspended}{id}, 'suspended')");
 my $gone = sql('SELECT rapport.new_id()');
+$who{erased} = person();
+must('erased', 'POST', '/v1/account/erase', { password => $who{erased}{password} });
 
 # Who asks, as which person and with which token. Whose token is over had been let in to everything.
 my %actor = (map { $_ => { is => $_, token => $who{$_}{token} } } grep { !/^(?:admirer|paused)$/ } @cast);
 $actor{anonymous} = { is => '' };
+$actor{erased} = { is => 'erased', token => $who{erased}{token} };
 $actor{expired} = { is => 'match', token => sql(<<"SQL") };
 SELECT rapport.access_token(k.header, k.secret, s.person_id, s.session_id, 'user', rapport.now() - interval '1 day', 60)
 FROM rapport.signing_key AS k, rapport.session AS s
@@ -408,6 +411,14 @@ subtest 'cursors and keys of others' => sub {
 	changes('');
 };
 
+subtest 'a block does not tell who is there' => sub {
+	for my $method (qw(PUT DELETE)) {
+		my @answers = map { shown(call($method, "/v1/blocks/$_", token => $who{fits}{token})) } $who{owner}{id}, $who{erased}{id}, $gone, 1;
+		is(join("\n", uniq @answers), $answers[0], "$method: the same for somebody, somebody erased and nobody");
+	}
+	is(join(' ', changes('fits')), '', 'and nothing is left of it');
+};
+
 subtest 'what is no route' => sub {
 	for my $path (qw(/openapi.json /health/live /health/ready /v1 /v1/nothing)) {
 		for my $name (@actors) {
@@ -454,7 +465,8 @@ SQL
 	ok(reload('/v1/planted/become', 405), 'rapportd serves them');
 	is_deeply([grep { /planted/ } table_problems(@lines)],
 		[map { "$_: not in the table" } 'POST /v1/planted/become', 'GET /v1/planted/{person_id}', 'GET /v1/planted/{person_id}/whether'], 'routes without a line');
-	my %over = (anonymous => '401 authentication_required', suspended => '403 suspended', expired => '401 expired_token', revoked => '401 invalid_token');
+	my %over = (anonymous => '401 authentication_required', suspended => '403 suspended', expired => '401 expired_token',
+		map { $_ => '401 invalid_token' } qw(revoked erased));
 	my @planted = map { my ($method, $path, $with, $takes, $cell) = @$_; line($method, $path, 'owner', $with, $takes, '', map { $over{$_} // $cell } @actors) }
 		['GET', '/v1/planted/{person_id}', '', '', '200'],
 		['GET', '/v1/planted/{person_id}/whether', '', '', '404 not_found'],
