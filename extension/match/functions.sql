@@ -638,7 +638,8 @@ BEGIN
 		FROM unnest(map.number_of) WITH ORDINALITY AS d (number, slot)) AS r
 	CROSS JOIN LATERAL (
 		-- Elements 1 to 32 by first lane, 33 to 36 by number.
-		SELECT array_agg(CASE WHEN s.soft[a.attribute_id] AND (f.accepts[a.attribute_id] IS NOT NULL OR f.number_min[a.slot + 1] IS NOT NULL)
+		SELECT array_agg(CASE WHEN s.soft[a.attribute_id]
+								   AND CASE a.kind WHEN 'choice' THEN f.accepts[a.attribute_id] ELSE f.number_min[a.slot + 1] END IS NOT NULL
 							  THEN a.weight ELSE 0 END ORDER BY i) AS weights
 		FROM generate_series(1, 36) AS i
 		LEFT JOIN rapport.attribute AS a ON coalesce(a.lane + 1, a.slot + 33) = i) AS w

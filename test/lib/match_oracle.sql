@@ -110,6 +110,14 @@ BEGIN
 	END::geography;
 END $$;
 
+-- Tags that keys tell apart: of 112 bits some words share one.
+CREATE TEMP TABLE word AS
+SELECT (row_number() OVER (ORDER BY tag))::integer - 1 AS n, tag
+FROM (SELECT DISTINCT ON (rapport.match_key(1, NULL, NULL, tags => ARRAY[t])::text) t AS tag
+	  FROM (SELECT 'tag' || n AS t FROM generate_series(1, 60) AS n) AS w
+	  ORDER BY rapport.match_key(1, NULL, NULL, tags => ARRAY[t])::text, t
+	  LIMIT 30) AS x;
+
 CREATE FUNCTION pg_temp.populate(kind text, size integer, strict double precision) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
 	ids bigint[] := ARRAY(SELECT rapport.new_id() FROM generate_series(1, size));
@@ -129,9 +137,12 @@ BEGIN
 			ARRAY(SELECT CASE WHEN pg_temp.chance(.85) THEN coalesce(1 + pg_temp.upto((SELECT count(*)::integer FROM rapport.attribute_option AS o WHERE o.attribute_id = a)), 0) END::smallint
 				  FROM generate_series(1, pg_temp.upto(7)) AS a),
 			ARRAY(SELECT CASE WHEN pg_temp.chance(.8) THEN pg_temp.upto(8) END::smallint FROM generate_series(1, pg_temp.upto(5))),
-			ARRAY(SELECT DISTINCT 'tag' || pg_temp.upto(30) FROM generate_series(1, pg_temp.upto(8))),
+			ARRAY(SELECT DISTINCT w.tag FROM (SELECT pg_temp.upto(30) AS n FROM generate_series(1, pg_temp.upto(8)) OFFSET 0) AS r JOIN word AS w USING (n)),
 			CASE WHEN pg_temp.chance(.7) THEN ARRAY(SELECT random() * 2 - 1 FROM generate_series(1, 8))::real[] END,
-			pg_temp.chance(.03), rapport.now(), rapport.now());
+			pg_temp.chance(.03), rapport.now() - make_interval(days => pg_temp.upto(50)), rapport.now());
+		IF pg_temp.chance(.7) THEN
+			INSERT INTO rapport.match_scalar (person_id, desirability, selectivity, price) VALUES (id, random(), random(), random());
+		END IF;
 		IF pg_temp.chance(.9) THEN
 			INSERT INTO rapport.activity (person_id, active_on) VALUES (id, rapport.today() - pg_temp.upto(100));
 		END IF;
@@ -170,6 +181,11 @@ BEGIN
 	PERFORM rapport.seen_fold(w.person_id, w.mode, 0)
 	FROM (SELECT DISTINCT s.person_id, s.mode FROM rapport.swipe AS s WHERE s.person_id = ANY (ids)) AS w
 	WHERE w.person_id % 2 = 0;
+	INSERT INTO rapport.like_received (person_id, other_id, mode, at)
+	SELECT a, b, 1 + pg_temp.upto(2), rapport.now()
+	FROM (SELECT ids[1 + pg_temp.upto(size)] AS a, ids[1 + pg_temp.upto(size)] AS b FROM generate_series(1, 20 * size)) AS r
+	WHERE a <> b
+	ON CONFLICT DO NOTHING;
 	WITH fresh AS (
 		INSERT INTO rapport.block (person_id, other_id, at)
 		SELECT a, b, rapport.now()

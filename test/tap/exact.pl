@@ -35,7 +35,7 @@ SELECT 1 WHERE current_setting('rapport.simd') = '$_'
 SQL
 ok((grep { $_ eq 'scalar' } @paths), "paths of this machine: @paths");
 
-my $oracle = do { local (@ARGV, $/) = 'test/lib/match_oracle.sql'; <> };
+my $oracle = join '', map { local (@ARGV, $/) = $_; <> } 'test/lib/match_oracle.sql', 'test/lib/score_oracle.sql';
 my $functions = $oracle . <<'SQL';
 CREATE TEMP TABLE result (phase text, check_of text, asked bigint, answers bigint, differences bigint);
 
@@ -65,11 +65,14 @@ DECLARE
 	viewer record;
 	path text;
 	members bigint[];
-	ranked bigint[];
 	deck bigint[];
 	q rapport.match_query;
 	k rapport.match_key;
+	day date := rapport.today();
 	active_days integer := rapport.setting_int('active_within_days');
+	weights jsonb := rapport.scoring_weights(1::smallint);
+	sort text;
+	start integer := pg_temp.upto(4);
 BEGIN
 	-- Keys are what profiles say, and nobody has one who should not.
 	INSERT INTO result
@@ -91,24 +94,31 @@ BEGIN
 	LOOP
 		members := ARRAY(SELECT pg_temp.who(viewer.person_id, viewer.mode));
 		k := rapport.match_side(viewer.person_id, viewer.mode, 2);
-		q := rapport.match_query_for(viewer.person_id, viewer.mode, k, rapport.today(), '{}');
-		PERFORM set_config('rapport.simd', 'scalar', true);
-		ranked := ARRAY(SELECT c.person_id
-						FROM rapport.candidate AS c
-						WHERE c.person_id = ANY (members) AND c.mode = viewer.mode
-						ORDER BY rapport.match_cost(c.key, q), c.person_id);
 		FOREACH path IN ARRAY paths LOOP
 			PERFORM set_config('rapport.simd', path, true);
 			deck := pg_temp.shown(viewer.person_id, viewer.code,
 								  (ARRAY[CASE WHEN cardinality(members) < 60 THEN 3 ELSE 41 END, 20, 100])[1 + pg_temp.upto(3)]);
 			PERFORM set_config('rapport.simd', 'auto', true);
-			INSERT INTO result VALUES (in_phase, 'discover', 1, cardinality(deck), (deck <> ranked OR cardinality(members) <> cardinality(ranked))::integer);
+			INSERT INTO result VALUES (in_phase, 'discover', 1, cardinality(deck),
+									   pg_temp.misplaced(deck, viewer.person_id, viewer.mode, members, weights, 'best', day));
 			q := rapport.match_query_for(viewer.person_id, viewer.mode, k, rapport.today(), rapport.seen_by(viewer.person_id, viewer.mode),
 										 CASE WHEN active_days > 0 THEN rapport.today() - active_days END);
 			INSERT INTO result
 			SELECT in_phase, 'scan', 1, least(n, cardinality(members)), pg_temp.scan_differs(q, path, n)::integer
 			FROM unnest(ARRAY[1, 20, 1000000]) AS n;
 		END LOOP;
+		-- By every scoring profile in turn, in every order.
+		FOR weights, sort IN
+			SELECT p.weights, s
+			FROM profile_of AS p, unnest(ARRAY['best', 'nearest', 'newest', 'active']) WITH ORDINALITY AS o (s, i)
+			WHERE (p.n + i + start) % 4 = 0
+		LOOP
+			q := rapport.match_query_for(viewer.person_id, viewer.mode, k, day, rapport.seen_by(viewer.person_id, viewer.mode),
+										 CASE WHEN active_days > 0 THEN day - active_days END, weights => weights);
+			INSERT INTO result VALUES (in_phase, 'profiles', 1, cardinality(members), pg_temp.misplaced(
+				pg_temp.scanned(pg_temp.sorted(q, sort)), viewer.person_id, viewer.mode, members, weights, sort, day));
+		END LOOP;
+		weights := rapport.scoring_weights(1::smallint);
 	END LOOP;
 END $$;
 
@@ -159,9 +169,6 @@ SQL
 
 my @places = ('city', 'world', 'pole', 'date line', 'one cell');
 my @wishes = ('mixed', 'everyone', 'nobody', 'two_way', 'one_way', 'soft', 'mixed');
-my @weights = ('{}', '{"distance": 1, "age": 0, "tags": 0, "embedding": 0, "soft": 0, "recency": 0, "quality": 0, "decay": "exp", "scale_km": 200}',
-	'{"decay": "linear", "scale_km": 500, "offset_km": 3, "age": 2, "soft": 3}', '{"distance": 0, "age": 0, "recency": 1, "quality": 2, "half_life_days": 3}',
-	'{"distance": 0, "age": 0, "tags": 0, "embedding": 0, "soft": 0, "recency": 0, "quality": 0}', '{"embedding": 5, "tags": 2, "at_scale": 0.01}');
 # Days that people get older on, and do not.
 my @clocks = ('2024-02-28 23:59:59Z', '2024-02-29 00:00:00Z', '2024-03-01 00:00:00Z', '2025-02-28 23:59:59Z', '2025-03-01 00:00:00Z', '2026-06-15 12:00:00Z');
 
@@ -183,12 +190,14 @@ sub population
 	my $examine = sub { my ($phase) = @_; return "SELECT pg_temp.examine('$phase', $viewers, '$path_list');\n" };
 	my $script = $functions . <<"SQL";
 TRUNCATE rapport.person, rapport.candidate, rapport.profile, rapport.preference, rapport.activity, rapport.swipe, rapport.block,
-	rapport.blocked_by, rapport.like_received, rapport.pair CASCADE;
+	rapport.blocked_by, rapport.like_received, rapport.pair, rapport.match_scalar CASCADE;
 SELECT pg_temp.start_over();
 SELECT setseed($seed);
 SET rapport.now = '$clock';
-SELECT rapport.set_scoring_profile('default', @{[ $quoted->($weights[ $n % @weights ]) ]}), rapport.set_setting('active_within_days', '$active');
+SELECT rapport.set_scoring_profile('default', weights) FROM profile_of WHERE n = $n % 11;
+SELECT rapport.set_setting('active_within_days', '$active');
 SELECT pg_temp.populate('$place', $size, $strict), pg_temp.wish('$wish');
+SELECT pg_temp.count_tags(1000);
 -- A third of the indexes are built from all rows, the others were filled by inserts.
 @{[ $n % 3 == 1 ? 'REINDEX INDEX rapport.candidate_key;' : '' ]}
 @{[ $examine->('as it is made') ]}
@@ -201,7 +210,7 @@ VACUUM rapport.candidate;
 SELECT 'index', problems FROM rapport.match_index_check('rapport.candidate_key');
 SELECT phase, check_of, sum(asked), sum(answers), sum(differences) FROM result GROUP BY 1, 2 ORDER BY 1, 2;
 SQL
-	$script =~ s/^SELECT (pg_temp|setseed|rapport\.set_setting|set_config)(.*);$/SELECT $1$2 \\g \/dev\/null/mg;
+	$script =~ s/^SELECT (pg_temp|setseed|rapport\.set_setting|rapport\.set_scoring_profile|set_config)(.*);$/SELECT $1$2 \\g \/dev\/null/mg;
 	my $bad = 0;
 	for my $line (split /\n/, psql($script))
 	{
@@ -221,7 +230,7 @@ SQL
 		}
 		$bad += $differences;
 	}
-	diag("population $n ($size people, $place, $wish, $weights[ $n % @weights ], $clock): $bad differences") if $bad;
+	diag("population $n ($size people, $place, $wish, $clock): $bad differences") if $bad;
 	return $bad;
 }
 
@@ -260,9 +269,12 @@ for my $name (sort keys %total)
 
 # What the comparison is worth: each of these is a mistake that it must see.
 my %mistake = (
-	'a weight shifted' => "SELECT rapport.set_scoring_profile('default', '{\"distance\": 0.36}')",
+	'a weight shifted' => "SELECT rapport.set_scoring_profile('default', '{\"distance\": 0.36, \"desirability\": 0.1, \"price\": 0.1, \"boost\": 0.1}')",
 	'the days of the clock off by 400' => "SET rapport.now = '2025-07-20 12:00:00Z'",
 	'an age limit off by one' => 'UPDATE rapport.preference SET age_max = age_max + 1, age_min = age_min + 1',
+	'a price, and what is learnt, unlike those of the keys' => 'UPDATE rapport.match_scalar SET desirability = 1 - desirability, price = 1 - price',
+	'the day off by one' => "SET rapport.now = '2024-06-16 12:00:00Z'",
+	'likes forgotten' => 'DELETE FROM rapport.like_received',
 	'blocks forgotten' => 'DELETE FROM rapport.block',
 	'passes not counted' => 'INSERT INTO rapport.swipe (person_id, other_id, mode, action, at) SELECT a.person_id, b.person_id, a.mode, $$pass$$, rapport.now() '
 		. 'FROM rapport.candidate AS a JOIN rapport.candidate AS b ON b.mode = a.mode AND b.person_id > a.person_id ON CONFLICT DO NOTHING',
@@ -271,20 +283,19 @@ my %mistake = (
 );
 my $control = $functions . <<'SQL';
 TRUNCATE rapport.person, rapport.candidate, rapport.profile, rapport.preference, rapport.activity, rapport.swipe, rapport.block,
-	rapport.blocked_by, rapport.like_received, rapport.pair CASCADE;
+	rapport.blocked_by, rapport.like_received, rapport.pair, rapport.match_scalar CASCADE;
 SELECT pg_temp.start_over() \g /dev/null
 SELECT setseed(.25) \g /dev/null
 SET rapport.now = '2024-06-15 12:00:00Z';
-SELECT rapport.set_scoring_profile('default', '{}'), rapport.set_setting('active_within_days', '0') \g /dev/null
+SELECT rapport.set_scoring_profile('default', '{"desirability": 0.1, "price": 0.1, "boost": 0.1}'), rapport.set_setting('active_within_days', '0') \g /dev/null
 SELECT pg_temp.populate('city', 100, .1) \g /dev/null
+SELECT pg_temp.count_tags(1000) \g /dev/null
 -- What discover() says now is compared with a brute force made after the mistake.
 CREATE FUNCTION pg_temp.mistaken(mistake text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
 	viewer record;
-	k rapport.match_key;
 	decks jsonb := '{}';
 	deck bigint[];
-	ranked bigint[];
 	differences integer := 0;
 BEGIN
 	FOR pass IN 1 .. 2 LOOP
@@ -304,13 +315,10 @@ BEGIN
 			IF pass = 1 THEN
 				decks := decks || jsonb_build_object(viewer.person_id || ' ' || viewer.mode, pg_temp.shown(viewer.person_id, viewer.code, 100));
 			ELSE
-				k := rapport.match_side(viewer.person_id, viewer.mode, 2);
 				deck := ARRAY(SELECT jsonb_array_elements_text(decks -> (viewer.person_id || ' ' || viewer.mode)));
-				ranked := ARRAY(SELECT c.person_id
-								FROM pg_temp.who(viewer.person_id, viewer.mode) AS w (person_id)
-								JOIN rapport.candidate AS c ON c.person_id = w.person_id AND c.mode = viewer.mode
-								ORDER BY rapport.match_cost(c.key, rapport.match_query_for(viewer.person_id, viewer.mode, k, rapport.today(), '{}')), c.person_id);
-				differences := differences + (deck <> ranked)::integer;
+				differences := differences + (pg_temp.misplaced(
+					deck, viewer.person_id, viewer.mode, ARRAY(SELECT pg_temp.who(viewer.person_id, viewer.mode)),
+					rapport.scoring_weights(1::smallint), 'best', rapport.today()) > 0)::integer;
 			END IF;
 		END LOOP;
 	END LOOP;
