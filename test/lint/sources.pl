@@ -11,7 +11,8 @@ my %place  = map { $topics[$_] => $_ } 0 .. $#topics;
 
 sub slurp { my ($file) = @_; local $/; open my $in, '<', $file or die "$file: $!"; my $text = <$in>; close $in; return $text }
 
-sub found { my ($root, @patterns) = @_; return map { glob "$root/$_" } @patterns }
+# Sources: what is frozen repeats them.
+sub found { my ($root, @patterns) = @_; return grep { !m{/extension/release/} } map { glob "$root/$_" } @patterns }
 
 # Which topic owns each table.
 sub owners
