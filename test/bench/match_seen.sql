@@ -178,19 +178,20 @@ JOIN owner AS o USING (person_id)
 WHERE o.asked IS NULL
 GROUP BY s.person_id, o.n
 ORDER BY o.n;
-SELECT format('wal a swipe: %s %s: %s of %s bytes', resource_manager, record_type, round(n::numeric / :swipes, 3), round(bytes / n))
+SELECT count(*) AS done, count(*) FILTER (WHERE fits) AS likes
+FROM (SELECT fits, CASE WHEN fits THEN 5 * i ELSE i + (i - 1) / 4 END AS i FROM plan) AS x
+WHERE i BETWEEN 501 AND 500 + :swipes \gset
+SELECT format('swipes: %s, likes %s', :done, :likes);
+SELECT format('wal a swipe: %s %s: %s of %s bytes', resource_manager, record_type, round(n::numeric / :done, 3), round(bytes / n))
 FROM wal
 ORDER BY bytes DESC
 LIMIT 12;
-SELECT format('swipes: %s, likes %s', count(*), count(*) FILTER (WHERE fits))
-FROM (SELECT fits, CASE WHEN fits THEN 5 * i ELSE i + (i - 1) / 4 END AS i FROM plan) AS x
-WHERE i BETWEEN 501 AND 500 + :swipes;
 SELECT format('bench: match.%s value=%s unit=%s bar=<=%s %s', name, value, unit, bar, CASE WHEN value <= bar THEN 'ok' ELSE 'short' END)
 FROM (SELECT 'seen5k_vs_none' AS name, round((sum(ms) FILTER (WHERE n = 5000) / sum(ms) FILTER (WHERE n = 0))::numeric, 2) AS value, 'x' AS unit, 1.3 AS bar FROM run
 	  UNION ALL
 	  SELECT 'seen50k_vs_none', round((sum(ms) FILTER (WHERE n = 50000) / sum(ms) FILTER (WHERE n = 0))::numeric, 2), 'x', 2.0 FROM run
 	  UNION ALL
-	  SELECT 'swipe_wal_50k', round(sum(bytes) / :swipes), 'B', 1500 FROM wal) AS b;
+	  SELECT 'swipe_wal_50k', round(sum(bytes) / :done), 'B', 1500 FROM wal) AS b;
 
 DELETE FROM rapport.pair AS p USING plan AS x WHERE p.lo = least(:swiper, x.person_id) AND p.hi = greatest(:swiper, x.person_id) AND p.mode = 1;
 DELETE FROM rapport.like_received AS l USING plan AS x WHERE l.person_id = x.person_id AND l.other_id = :swiper AND l.mode = 1;

@@ -209,11 +209,14 @@ WHERE (m.n, m.first, m.last) <> (c.last_seq, 1, c.last_seq)
 OR (SELECT count(*) FROM rapport.member AS b WHERE b.conversation_id = c.conversation_id AND b.last_seq = c.last_seq) <> 2
 UNION ALL
 SELECT 'likes lost', count(*) FROM done AS d
-LEFT JOIN rapport.swipe AS s ON s.person_id = d.me AND s.other_id = d.target::bigint AND s.action = 'like'
+LEFT JOIN (SELECT w.person_id, w.other_id FROM rapport.swipe AS w WHERE w.action = 'like'
+		   UNION ALL
+		   SELECT w.person_id, u.other_id FROM rapport.seen AS w CROSS JOIN LATERAL rapport.seen_unpack(w.data) AS u) AS s
+	ON s.person_id = d.me AND s.other_id = d.target::bigint
 LEFT JOIN rapport.like_received AS l ON l.person_id = d.target::bigint AND l.other_id = d.me
 LEFT JOIN rapport.pair AS p ON p.lo = least(d.me, d.target::bigint) AND p.hi = greatest(d.me, d.target::bigint)
 WHERE d.what = 'like'
-AND (s.action IS NULL OR l.at IS NULL OR coalesce(CASE WHEN d.me = p.lo THEN p.lo_action ELSE p.hi_action END, '') <> 'like'
+AND (s.other_id IS NULL OR l.at IS NULL OR coalesce(CASE WHEN d.me = p.lo THEN p.lo_action ELSE p.hi_action END, '') <> 'like'
 	 OR d.answer <> '0' AND p.conversation_id IS DISTINCT FROM d.answer::bigint)
 UNION ALL
 SELECT 'matches in half', count(*) FROM rapport.pair AS p
