@@ -86,6 +86,7 @@ must('paused', 'PATCH', '/v1/me', { paused => JSON::PP::true });
 must('owner', 'GET', '/v1/discover?page_size=1');
 sql("SELECT rapport.set_state_for($who{suspended}{id}, 'suspended')");
 my $gone = sql('SELECT rapport.new_id()');
+must('admin', 'PUT', '/v1/admin/scoring-profiles/matrix', { weights => { age => 2 }, offered => JSON::PP::true });
 $who{erased} = person();
 must('erased', 'POST', '/v1/account/erase', { password => $who{erased}{password} });
 
