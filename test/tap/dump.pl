@@ -173,6 +173,14 @@ BEGIN
 	PERFORM rapport.act_as(NULL, true);
 	PERFORM rapport.set_credential_for(hero, 'hero\@example.org', 'correct horse');
 	PERFORM rapport.set_state_for(best[12], 'suspended');
+	-- What was learnt of people, how rare their tags are, and a swipe that is packed.
+	PERFORM rapport.set_scalars_for(best[13:14], '{0.7,0.2}', '{0.4,0.9}', '{0.1,0}');
+	WHILE NOT rapport.count_tags(1000) LOOP
+	END LOOP;
+	UPDATE rapport.swiper AS s
+	SET tail = 0, folded = s.folded + s.tail
+	WHERE s.person_id = best[9 - 1]
+	AND rapport.seen_fold(s.person_id, s.mode, 0) = 0;
 END;
 \$\$;
 SELECT rapport.sign_up('ann\@example.org', 'correct horse'), rapport.sign_in('ann\@example.org', 'wrong horse');
@@ -228,6 +236,7 @@ SELECT md5(rapport.openapi()::text);
 SELECT person_id AS hero FROM app.part WHERE part = 'hero' \gset
 SELECT person_id AS p1 FROM app.part WHERE part = 'p1' \gset
 SELECT person_id AS p20 FROM app.part WHERE part = 'p20' \gset
+SELECT * FROM rapport.scoring_profiles();
 SELECT rapport.act_as(:hero) \g /dev/null
 SELECT count(*), md5(string_agg(e::text, '' ORDER BY code)) FROM rapport.error_codes() AS e;
 SELECT session_id, created_at, refreshed_at, expires_at, user_agent FROM rapport.sessions() ORDER BY 1;
@@ -239,6 +248,7 @@ SELECT person_id, display_name, age, distance_km, score, shared_tags, attributes
 SELECT person_id, score FROM rapport.discover('date', 7, :'cursor');
 SELECT * FROM rapport.person(:p20);
 SELECT rapport.explain_match(:p20, 'date');
+SELECT action, per_day, remaining FROM rapport.quotas('date');
 SELECT person_id, display_name, liked_at FROM rapport.likes_received('date');
 SELECT person_id, display_name, matched_at, conversation_id, in_mode FROM rapport.matches();
 SELECT conversation_id, person_id, last_seq, read_seq, unread, last_message FROM rapport.conversations();
@@ -257,6 +267,7 @@ SELECT person_id AS p1 FROM app.part WHERE part = 'p1' \gset
 SELECT person_id AS p2 FROM app.part WHERE part = 'p2' \gset
 SELECT person_id AS p4 FROM app.part WHERE part = 'p4' \gset
 SELECT person_id AS p6 FROM app.part WHERE part = 'p6' \gset
+SELECT person_id AS p13 FROM app.part WHERE part = 'p13' \gset
 SELECT person_id AS p20 FROM app.part WHERE part = 'p20' \gset
 SELECT 'ids', count(DISTINCT n.id), count(*) FILTER (WHERE k.person_id IS NOT NULL OR c.conversation_id IS NOT NULL)
 FROM (SELECT rapport.new_id() AS id FROM generate_series(1, 5000)) AS n
@@ -280,6 +291,9 @@ SELECT 'next', seq, duplicate FROM rapport.send_message(:old, 'a', 'next');
 SELECT rapport.mark_read(:old, 31) \g /dev/null
 SELECT 'read', unread FROM rapport.conversations() WHERE conversation_id = :old;
 SELECT 'pass', rapport.pass(:p6, 'date');
+SELECT 'maybe', rapport.maybe(:p13, 'date');
+SELECT 'rewind', action FROM rapport.rewind('date');
+SELECT 'super_like', matched FROM rapport.super_like(:p13, 'date');
 SELECT 'unmatch', rapport.unmatch(:p2, NULL);
 SELECT 'unblock', rapport.unblock(:p4);
 SELECT 'reopened', count(*) FROM rapport.conversations() WHERE person_id = :p4;
@@ -305,6 +319,10 @@ SELECT rapport.act_as(:hero) \g /dev/null
 SELECT 'erased', refusal FROM rapport.delete_my_account('battery staple');
 SELECT rapport.act_as(NULL) \g /dev/null
 SELECT 'left', count(*) FROM rapport.person WHERE person_id = :hero;
+SELECT 'scoring', rapport.set_scoring_profile('late', '{}');
+SELECT 'of the mode', rapport.set_mode_scoring('date', 'late');
+SELECT 'of the mode', rapport.set_mode_scoring('date');
+SELECT 'dropped', rapport.drop_scoring_profile('late');
 CREATE TABLE late (id text, name text, born date);
 INSERT INTO late VALUES ('late', 'Late', '1990-01-01');
 CALL rapport.import_people('late', '{"external_id": "id", "display_name": "name", "birth_date": "born"}');
@@ -322,6 +340,9 @@ first|1|f
 next|31|f
 read|0
 pass|
+maybe|
+rewind|maybe
+super_like|f
 unmatch|
 unblock|
 reopened|1
@@ -340,6 +361,10 @@ signed out|0
 gaps|0
 erased|
 left|0
+scoring|
+of the mode|
+of the mode|
+dropped|
 1|0|0
 rebuilt|0
 OUT

@@ -190,7 +190,8 @@ my %right = (
 	'import_batch.documents' => [ '{"{\"external_id\": \"x1\", \"display_name\": \"Eve\", \"birth_date\": \"1990-01-01\", \"latitude\": 1, \"longitude\": 2}"}' ],
 	'define_attribute.kind' => [ 'choice', 'number' ], 'define_attribute.code' => ['eyes'], 'define_option.attribute' => ['gender'],
 	'read_place.latitude' => ['52.5'], 'read_place.longitude' => ['13.4'], 'set_role_for.role' => ['moderator'],
-	'match_query.weights' => ['{"distance": 1, "tags": 2, "decay": "exp", "scale_km": 25, "half_life_days": 3}'],
+	'match_query.weights' => [ '{"distance": 1, "tags": 2, "decay": "exp", "scale_km": 25, "half_life_days": 3}', '{"family": "reciprocal", "boost": 0.2}' ],
+	'match_query.sort' => [ 'newest', 'nearest' ],
 	person_id => [ $eve, $ada ], conversation_id => [$conversation], session_id => [$session], external_id => [ 'p1', 'p99' ],
 	token => [$access], refresh_token => [$refresh], after => [$cursor], mode => [ 'date', 'friends' ], email => [ 'p1@example.org', 'new@example.org' ],
 	password => ['a long enough password'], current_password => ['a long enough password'], new_password => ['another long password'],
@@ -201,7 +202,7 @@ my %right = (
 	documents => ['{}'], batch => ['10'],
 	'text' => ['a'], 'jsonb' => ['{}'], 'bigint' => ['1'], 'integer' => ['1'], 'smallint' => ['1'], 'oid' => ['1'], 'boolean' => ['true'], 'double precision' => ['0.5'],
 	'real' => ['0.5'], 'numeric' => ['1'], 'date' => ['2026-07-01'], 'bytea' => ['\x00'], 'int4range' => ['[18,40)'], 'regclass' => ['source'],
-	'text[]' => ['{a,b}'], 'bigint[]' => ['{1,2}'], 'integer[]' => ['{1,2}'], 'smallint[]' => ['{1,2}'], 'boolean[]' => ['{t,f}'], 'real[]' => ['{0.5,1}'], 'jsonb[]' => ['{"{}"}'],
+	'text[]' => ['{a,b}'], 'bigint[]' => ['{1,2}'], 'integer[]' => ['{1,2}'], 'smallint[]' => ['{1,2}'], 'boolean[]' => ['{t,f}'], 'real[]' => ['{0.5,1}'], 'double precision[]' => ['{2,5.5}'], 'jsonb[]' => ['{"{}"}'],
 	'rapport.match_key' => [$key], 'rapport.match_query' => [$query], 'timestamp with time zone' => ['2026-07-01'],
 );
 

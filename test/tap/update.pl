@@ -474,6 +474,8 @@ SELECT 'ids', count(*) FROM (SELECT rapport.new_id() AS id FROM generate_series(
 	LEFT JOIN rapport.person AS p ON p.person_id = i.id LEFT JOIN rapport.conversation AS c ON c.conversation_id = i.id
 	WHERE p.person_id IS NOT NULL OR c.conversation_id IS NOT NULL;
 SELECT count(*) AS matched FROM app.matched \gset
+-- People are where they were drawn, at whatever hour.
+SELECT rapport.set_setting('move_max_kmh', '0') \g /dev/null
 SELECT rapport.act_as(:hero) \g /dev/null
 SELECT 'send', seq, duplicate FROM rapport.send_message(:talk, 'after', 'After.');
 SELECT 'read', body FROM rapport.messages(:talk) ORDER BY seq DESC LIMIT 1;
