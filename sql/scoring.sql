@@ -158,7 +158,7 @@ SELECT display_name, score FROM rapport.discover(page_size => 1);
 
 -- Who likes me comes earlier by the boost. The score stays within 0 to 1.
 SELECT rapport.act_as(NULL) \g /dev/null
-SELECT rapport.set_scoring_profile('default', '{"boost": 0.3}') \g /dev/null
+SELECT rapport.set_scoring_profile('default', '{"boost": 0.3, "recency": 0}') \g /dev/null
 SELECT rapport.act_as(:ada) \g /dev/null
 SELECT score AS plain FROM rapport.discover() WHERE display_name = 'Dan' \gset
 SELECT rapport.act_as(:dan) \g /dev/null
