@@ -63,7 +63,7 @@ COMMENT ON TYPE rapport.match_query IS
 
 CREATE FUNCTION rapport.match_accepts(key rapport.match_key, query rapport.match_query) RETURNS boolean
 	-- More than it takes: a bitmap pays it for each row, a scan in the order of the index, which stops early, for none.
-	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 200 AS 'MODULE_PATHNAME', 'match_accepts';
+	LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE COST 2000 AS 'MODULE_PATHNAME', 'match_accepts';
 COMMENT ON FUNCTION rapport.match_accepts(rapport.match_key, rapport.match_query) IS
 'Whether the two accept each other: same mode, every lane, number, age and distance both ways, active, not seen, beyond the cursor, not the viewer. Also as key @@ query.';
 
