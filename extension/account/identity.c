@@ -16,6 +16,7 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -163,20 +164,13 @@ lock_person(int64 person, LOCKMODE mode)
 static bool
 person_exists(int64 person)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			type = INT8OID;
-	Datum		value = Int64GetDatum(person);
-	CoreUser	user;
+	CoreKey		key = {F_INT8EQ, Int64GetDatum(person)};
+	CoreScan	scan;
 	bool		found;
 
-	core_become_owner(&user);
-	SPI_connect();
-	core_keep_plan(&plan, "SELECT FROM rapport.person WHERE person_id OPERATOR(pg_catalog.=) $1", 1, &type);
-	if (SPI_execute_snapshot(plan, &value, NULL, GetLatestSnapshot(), InvalidSnapshot, true, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look up a person");
-	found = SPI_processed == 1;
-	SPI_finish();
-	core_restore_user(&user);
+	core_scan_begin(&scan, "person", GetLatestSnapshot(), 1, &key);
+	found = core_scan_next(&scan) != NULL;
+	core_scan_end(&scan);
 	return found;
 }
 

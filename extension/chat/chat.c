@@ -7,9 +7,14 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "account/account.h"
@@ -20,23 +25,18 @@ PG_FUNCTION_INFO_V1(chat_send_message);
 #define BODY_MAX_SIZE 8192
 #define CLIENT_ID_MAX_SIZE 64
 
-/* The statements of a send, in the order of use; the last two are for duplicates. */
+/* The statements of a send, in the order of use; the last is for duplicates. */
 typedef enum
 {
 	ADVANCE,
-	AUTHORISE,
 	NAME,
 	STORE,
 	TELL,
-	FIND,
 	GIVE_BACK,
 	N_STATEMENTS
 } Statement;
 
-/*
- * One table and one row each, by its key: a plan for a join or a list costs more
- * to start than all of them to run.
- */
+/* One table each, by its key; what is only read needs none: core_scan_begin(). */
 static const struct
 {
 	const char *sql;
@@ -51,14 +51,9 @@ static const struct
 		" RETURNING last_seq",
 		1, {INT8OID}
 	},
-	[AUTHORISE] = {
-		"SELECT person_id FROM rapport.participant WHERE conversation_id = $1 AND left_seq IS NULL",
-		1, {INT8OID}
-	},
 	[NAME] = {
 		"INSERT INTO rapport.message_dedupe (conversation_id, sender_id, seq, at, client_id, body_hash)"
-		" VALUES ($1, $2, $3, $4, $5, $6)"
-		" ON CONFLICT DO NOTHING",
+		" VALUES ($1, $2, $3, $4, $5, $6)",
 		6, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, INT8OID}
 	},
 	[STORE] = {
@@ -68,20 +63,25 @@ static const struct
 	},
 	[TELL] = {
 		"UPDATE rapport.member"
-		" SET last_seq = $3, last_at = greatest(last_at, $4), read_seq = greatest(read_seq, $5)"
-		" WHERE person_id = $1 AND conversation_id = $2",
-		5, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID}
-	},
-	[FIND] = {
-		"SELECT seq, at, body_hash"
-		" FROM rapport.message_dedupe"
-		" WHERE conversation_id = $1 AND sender_id = $2 AND client_id = $3",
-		3, {INT8OID, INT8OID, TEXTOID}
+		" SET last_seq = $3, last_at = greatest(last_at, $4),"
+		" read_seq = CASE person_id WHEN $5 THEN $3 ELSE read_seq END"
+		" WHERE person_id = ANY ($1) AND conversation_id = $2",
+		5, {INT8ARRAYOID, INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID}
 	},
 	[GIVE_BACK] = {
 		"UPDATE rapport.conversation SET last_seq = last_seq - 1 WHERE conversation_id = $1",
 		1, {INT8OID}
 	},
+};
+
+/* Columns of the tables that are read without a statement. */
+enum
+{
+	PARTICIPANT_PERSON_ID = 2,
+	PARTICIPANT_LEFT_SEQ = 4,
+	DEDUPE_SEQ = 4,
+	DEDUPE_BODY_HASH = 5,
+	DEDUPE_AT = 6
 };
 
 /* Runs a statement through its kept plan; returns the number of rows. */
@@ -97,35 +97,63 @@ run(Statement statement, Datum *values)
 	return SPI_processed;
 }
 
-/* A column, never null, of a row of the last statement. */
-static Datum
-column(uint64 row, int number)
-{
-	bool		isnull;
-
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &isnull);
-}
-
 /*
  * The ids of those who take part in the conversation, *n of them; raises
  * not_found where the sender is none of them.
  */
 static Datum *
-authorise(Datum conversation, Datum sender, uint64 *n)
+authorise(Datum conversation, Datum sender, int *n)
 {
-	Datum	   *people;
+	CoreScan	scan;
+	TupleTableSlot *slot;
+	int			room = 2;
+	Datum	   *people = palloc(room * sizeof(Datum));
 	bool		among = false;
 
-	*n = run(AUTHORISE, &conversation);
-	people = palloc(*n * sizeof(Datum));
-	for (uint64 i = 0; i < *n; i++)
+	*n = 0;
+	core_scan_begin(&scan, "participant", GetTransactionSnapshot(), 1, &(CoreKey) {F_INT8EQ, conversation});
+	while ((slot = core_scan_next(&scan)) != NULL)
 	{
-		people[i] = column(i, 1);
-		among |= DatumGetInt64(people[i]) == DatumGetInt64(sender);
+		bool		isnull;
+
+		if (!slot_attisnull(slot, PARTICIPANT_LEFT_SEQ))
+			continue;
+		if (*n == room)
+			people = repalloc(people, (room *= 2) * sizeof(Datum));
+		people[*n] = slot_getattr(slot, PARTICIPANT_PERSON_ID, &isnull);
+		among |= DatumGetInt64(people[(*n)++]) == DatumGetInt64(sender);
 	}
+	core_scan_end(&scan);
 	if (!among)
 		core_fail("not_found", NULL);
 	return people;
+}
+
+/*
+ * Whether the sender's client has sent this before: then *seq and *at become
+ * those of the message. Only who holds the conversation adds names, so what is
+ * not found here is not there.
+ */
+static bool
+sent_before(Datum conversation, Datum sender, Datum client_id, Datum hash, Datum *seq, Datum *at)
+{
+	CoreScan	scan;
+	TupleTableSlot *slot;
+
+	core_scan_begin(&scan, "message_dedupe", GetTransactionSnapshot(), 3,
+					(CoreKey[]) {{F_INT8EQ, conversation}, {F_INT8EQ, sender}, {F_TEXTEQ, client_id}});
+	slot = core_scan_next(&scan);
+	if (slot != NULL)
+	{
+		bool		isnull;
+
+		*seq = slot_getattr(slot, DEDUPE_SEQ, &isnull);
+		*at = slot_getattr(slot, DEDUPE_AT, &isnull);
+		if (DatumGetInt64(slot_getattr(slot, DEDUPE_BODY_HASH, &isnull)) != DatumGetInt64(hash))
+			core_fail("client_id_reused", "It is message " INT64_FORMAT " of this conversation.", DatumGetInt64(*seq));
+	}
+	core_scan_end(&scan);
+	return slot != NULL;
 }
 
 /* The size of the white space of Unicode that text starts with; 0 for none. */
@@ -177,6 +205,24 @@ check_body(const text *body)
 		core_fail("message_empty", NULL);
 }
 
+/* The type of the answer, looked up once. */
+static TupleDesc
+answer_type(FunctionCallInfo fcinfo)
+{
+	static TupleDesc type = NULL;
+	TupleDesc	found;
+	MemoryContext before;
+
+	if (type != NULL)
+		return type;
+	if (get_call_result_type(fcinfo, NULL, &found) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "send_message does not return a row");
+	before = MemoryContextSwitchTo(TopMemoryContext);
+	type = CreateTupleDescCopy(BlessTupleDesc(found));
+	MemoryContextSwitchTo(before);
+	return type;
+}
+
 /*
  * send_message(conversation_id, client_id, body) -> (seq, sent_at, duplicate)
  *
@@ -196,9 +242,9 @@ chat_send_message(PG_FUNCTION_ARGS)
 	Datum		hash;
 	Datum		seq;
 	Datum	   *people;
-	uint64		n_people;
+	int			n_people;
 	bool		duplicate;
-	TupleDesc	desc;
+	bool		isnull;
 	Datum		values[3];
 	bool		nulls[3] = {false, false, false};
 
@@ -215,24 +261,17 @@ chat_send_message(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (run(ADVANCE, &conversation) != 1)
 		core_fail("not_found", NULL);
-	seq = column(0, 1);
+	seq = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	people = authorise(conversation, me, &n_people);
-	duplicate = run(NAME, (Datum[]) {conversation, me, seq, sent_at, client_id, hash}) == 0;
+	duplicate = sent_before(conversation, me, client_id, hash, &seq, &sent_at);
 	if (duplicate)
-	{
-		if (run(FIND, (Datum[]) {conversation, me, client_id}) != 1)
-			elog(ERROR, "the message named by its client_id is not found");
-		seq = column(0, 1);
-		sent_at = column(0, 2);
-		if (DatumGetInt64(column(0, 3)) != DatumGetInt64(hash))
-			core_fail("client_id_reused", "It is message " INT64_FORMAT " of this conversation.", DatumGetInt64(seq));
 		run(GIVE_BACK, &conversation);
-	}
 	else
 	{
+		run(NAME, (Datum[]) {conversation, me, seq, sent_at, client_id, hash});
 		run(STORE, (Datum[]) {conversation, me, seq, sent_at, client_id, PointerGetDatum(body)});
-		for (uint64 i = 0; i < n_people; i++)
-			run(TELL, (Datum[]) {people[i], conversation, seq, sent_at, DatumGetInt64(people[i]) == DatumGetInt64(me) ? seq : Int64GetDatum(0)});
+		run(TELL, (Datum[]) {PointerGetDatum(construct_array(people, n_people, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+			conversation, seq, sent_at, me});
 	}
 	SPI_finish();
 
@@ -243,10 +282,8 @@ chat_send_message(PG_FUNCTION_ARGS)
 		core_run_hooks("message_sent", 3, (int64[]) {DatumGetInt64(conversation), DatumGetInt64(seq), DatumGetInt64(me)});
 	}
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "send_message does not return a row");
 	values[0] = seq;
 	values[1] = sent_at;
 	values[2] = BoolGetDatum(duplicate);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(answer_type(fcinfo), values, nulls)));
 }

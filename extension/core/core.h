@@ -48,6 +48,32 @@ struct _SPI_plan;
 extern void core_keep_plan(struct _SPI_plan **plan, const char *query,
 						   int nargs, const Oid *types);
 
+/*
+ * Reads the rows of a table of ours, by the first n columns of its primary key,
+ * in its order. The key's functions test equality: F_INT8EQ and its like. The
+ * slot that core_scan_next() returns, NULL after the last row, is valid until
+ * the next call. No rights are needed.
+ */
+typedef struct CoreKey
+{
+	Oid			equal;
+	Datum		value;
+} CoreKey;
+
+typedef struct CoreScan
+{
+	struct RelationData *table;
+	struct RelationData *index;
+	struct SnapshotData *snapshot;
+	struct TupleTableSlot *slot;
+	struct IndexScanDescData *scan;
+} CoreScan;
+
+extern void core_scan_begin(CoreScan *scan, const char *table, struct SnapshotData *snapshot,
+							int n, const CoreKey *keys);
+extern struct TupleTableSlot *core_scan_next(CoreScan *scan);
+extern void core_scan_end(CoreScan *scan);
+
 /* The time and the UTC date that all rules go by. */
 extern TimestampTz core_now(void);
 extern DateADT core_today(void);

@@ -4,47 +4,42 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
 
 #include "core/core.h"
 
 PG_FUNCTION_INFO_V1(core_run_hooks_sql);
 
+/* Columns of rapport.hook, whose key is (event, ord, call). */
+#define CALL 3
+
 /* The functions registered for the event, in order, as a list of Oids. */
 static List *
 find_hooks(const char *event)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			type = TEXTOID;
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		value = CStringGetTextDatum(event);
-	CoreUser	user;
+	CoreKey		key = {F_TEXTEQ, CStringGetTextDatum(event)};
+	CoreScan	scan;
+	TupleTableSlot *slot;
 	List	   *calls = NIL;
 
-	core_become_owner(&user);
-	SPI_connect();
-	core_keep_plan(&plan,
-				   "SELECT call::pg_catalog.regprocedure::pg_catalog.oid"
-				   " FROM rapport.hook"
-				   " WHERE event OPERATOR(pg_catalog.=) $1"
-				   " ORDER BY ord, call",
-				   1, &type);
-	if (SPI_execute_plan(plan, &value, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the hooks of \"%s\"", event);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	core_scan_begin(&scan, "hook", GetActiveSnapshot(), 1, &key);
+	while ((slot = core_scan_next(&scan)) != NULL)
 	{
 		bool		isnull;
-		Datum		call = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
-		MemoryContext spi = MemoryContextSwitchTo(caller);
+		char	   *call = TextDatumGetCString(slot_getattr(slot, CALL, &isnull));
+		CoreUser	user;
 
-		calls = lappend_oid(calls, DatumGetObjectId(call));
-		MemoryContextSwitchTo(spi);
+		core_become_owner(&user);
+		calls = lappend_oid(calls, DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(call))));
+		core_restore_user(&user);
 	}
-	SPI_finish();
-	core_restore_user(&user);
+	core_scan_end(&scan);
 	return calls;
 }
 
