@@ -235,5 +235,47 @@ SELECT rapport.act_as(NULL) \gset
 SELECT conversation_id = :conversation AS here, seq, sender_id = :ana AS ana FROM public.heard;
 DELETE FROM rapport.hook WHERE call = 'public.hear(bigint[])';
 DROP FUNCTION public.hear(bigint[]);
+
+
+-- Nor does a send leave out what somebody has added to a table.
+CREATE FUNCTION public.watch() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO public.heard (conversation_id, seq) VALUES (new.conversation_id, new.last_seq);
+	RETURN new;
+END;
+$$;
+SELECT rapport.act_as(:ana) \gset
+SELECT seq, duplicate FROM rapport.send_message(:conversation, 'w-0', 'plain');
+SELECT rapport.act_as(NULL) \gset
+TRUNCATE public.heard;
+CREATE TRIGGER watch BEFORE UPDATE ON rapport.conversation FOR EACH ROW EXECUTE FUNCTION public.watch();
+SELECT rapport.act_as(:ana) \gset
+SELECT seq, duplicate FROM rapport.send_message(:conversation, 'w-1', 'watched');
+SELECT seq, duplicate FROM rapport.send_message(:conversation, 'w-1', 'watched');
+SELECT pg_temp.refusal(format('SELECT rapport.send_message(%s, ''w-1'', ''another'')', :conversation));
+SELECT last_seq, read_seq, unread, last_message FROM rapport.conversations(1);
+SELECT rapport.act_as(NULL) \gset
+SELECT conversation_id = :conversation AS here, seq FROM public.heard ORDER BY ctid;
+DROP TRIGGER watch ON rapport.conversation;
+DROP FUNCTION public.watch();
 DROP TABLE public.heard;
+ALTER TABLE rapport.conversation ADD CONSTRAINT short CHECK (last_seq <= 18);
+SELECT rapport.act_as(:ana) \gset
+SELECT left(pg_temp.refusal(format('SELECT rapport.send_message(%s, ''w-2'', ''one too many'')', :conversation)), 11) AS refusal;
+SELECT rapport.act_as(NULL) \gset
+ALTER TABLE rapport.conversation DROP CONSTRAINT short;
+CREATE INDEX by_seq ON rapport.conversation (last_seq);
+CREATE INDEX by_last ON rapport.member (last_seq);
+SELECT rapport.act_as(:ben) \gset
+SELECT seq FROM rapport.send_message(:conversation, 'w-3', 'found by indexes');
+SELECT rapport.act_as(NULL) \gset
+SET enable_seqscan = off;
+SELECT count(*) FROM rapport.conversation WHERE last_seq = 19 AND conversation_id + 0 = :conversation;
+SELECT count(*) FROM rapport.member WHERE last_seq = 19 AND conversation_id + 0 = :conversation;
+RESET enable_seqscan;
+DROP INDEX rapport.by_seq, rapport.by_last;
+BEGIN READ ONLY;
+SELECT rapport.act_as(:ana, true) \gset
+SELECT rapport.send_message(:conversation, 'w-4', 'not now');
+ROLLBACK;
 RESET rapport.now;

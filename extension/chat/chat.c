@@ -1,9 +1,10 @@
 /*
- * Sending a message: the hot write of chat, in C over kept plans.
+ * Sending a message: the hot write of chat, in C, row by row.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -14,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -25,23 +27,76 @@ PG_FUNCTION_INFO_V1(chat_send_message);
 #define BODY_MAX_SIZE 8192
 #define CLIENT_ID_MAX_SIZE 64
 
-/* The statements of a send, in the order of use; the last is for duplicates. */
+typedef struct Message
+{
+	Datum		conversation;
+	Datum		sender;
+	Datum		seq;
+	Datum		sent_at;
+	Datum		client_id;
+	Datum		body;
+	Datum		hash;			/* of the body */
+} Message;
+
+/* Columns of the tables that are read and written here by row. */
+enum
+{
+	CONVERSATION_LAST_SEQ = 3,
+	CONVERSATION_CLOSED_AT = 5,
+	CONVERSATION_COLUMNS = 5,
+
+	PARTICIPANT_PERSON_ID = 2,
+	PARTICIPANT_LEFT_SEQ = 4,
+
+	MESSAGE_COLUMNS = 8,
+
+	DEDUPE_SEQ = 4,
+	DEDUPE_BODY_HASH = 5,
+	DEDUPE_AT = 6,
+	DEDUPE_COLUMNS = 6,
+
+	MEMBER_PERSON_ID = 1,
+	MEMBER_READ_SEQ = 4,
+	MEMBER_LAST_SEQ = 5,
+	MEMBER_LAST_AT = 6,
+	MEMBER_COLUMNS = 7
+};
+
+/* The tables that a send writes. */
+typedef enum
+{
+	CONVERSATION,
+	DEDUPE,
+	MESSAGE,
+	MEMBER,
+	N_TABLES
+} Table;
+
+static const struct
+{
+	const char *name;
+	int			columns;
+}			tables[N_TABLES] = {
+	[CONVERSATION] = {"conversation", CONVERSATION_COLUMNS},
+	[DEDUPE] = {"message_dedupe", DEDUPE_COLUMNS},
+	[MESSAGE] = {"message", MESSAGE_COLUMNS},
+	[MEMBER] = {"member", MEMBER_COLUMNS}
+};
+
+/* What does the same where one of the tables is not plain; the last is for duplicates. */
 typedef enum
 {
 	ADVANCE,
-	NAME,
 	STORE,
-	TELL,
 	GIVE_BACK,
 	N_STATEMENTS
 } Statement;
 
-/* One table each, by its key; what is only read needs none: core_scan_begin(). */
 static const struct
 {
 	const char *sql;
 	int			nargs;
-	Oid			types[6];
+	Oid			types[8];
 }			statements[N_STATEMENTS] = {
 	/* A block or unmatch that held the row is seen: the condition is checked again. */
 	[ADVANCE] = {
@@ -51,22 +106,18 @@ static const struct
 		" RETURNING last_seq",
 		1, {INT8OID}
 	},
-	[NAME] = {
-		"INSERT INTO rapport.message_dedupe (conversation_id, sender_id, seq, at, client_id, body_hash)"
-		" VALUES ($1, $2, $3, $4, $5, $6)",
-		6, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, INT8OID}
-	},
 	[STORE] = {
-		"INSERT INTO rapport.message (conversation_id, sender_id, seq, sent_at, client_id, body)"
+		"WITH named AS ("
+		"  INSERT INTO rapport.message_dedupe (conversation_id, sender_id, seq, at, client_id, body_hash)"
+		"  VALUES ($1, $2, $3, $4, $5, $7)),"
+		" told AS ("
+		"  UPDATE rapport.member"
+		"  SET last_seq = $3, last_at = greatest(last_at, $4),"
+		"  read_seq = CASE person_id WHEN $2 THEN $3 ELSE read_seq END"
+		"  WHERE person_id = ANY ($8) AND conversation_id = $1)"
+		" INSERT INTO rapport.message (conversation_id, sender_id, seq, sent_at, client_id, body)"
 		" VALUES ($1, $2, $3, $4, $5, $6)",
-		6, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
-	},
-	[TELL] = {
-		"UPDATE rapport.member"
-		" SET last_seq = $3, last_at = greatest(last_at, $4),"
-		" read_seq = CASE person_id WHEN $5 THEN $3 ELSE read_seq END"
-		" WHERE person_id = ANY ($1) AND conversation_id = $2",
-		5, {INT8ARRAYOID, INT8OID, INT8OID, TIMESTAMPTZOID, INT8OID}
+		8, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8ARRAYOID}
 	},
 	[GIVE_BACK] = {
 		"UPDATE rapport.conversation SET last_seq = last_seq - 1 WHERE conversation_id = $1",
@@ -74,27 +125,71 @@ static const struct
 	},
 };
 
-/* Columns of the tables that are read without a statement. */
-enum
-{
-	PARTICIPANT_PERSON_ID = 2,
-	PARTICIPANT_LEFT_SEQ = 4,
-	DEDUPE_SEQ = 4,
-	DEDUPE_BODY_HASH = 5,
-	DEDUPE_AT = 6
-};
-
-/* Runs a statement through its kept plan; returns the number of rows. */
-static uint64
-run(Statement statement, Datum *values)
+/* Runs a statement through its kept plan; whether it did something. *result is set to what it returns. */
+static bool
+run(Statement statement, Datum *values, Datum *result)
 {
 	static SPIPlanPtr plans[N_STATEMENTS];
+	bool		done;
 
+	SPI_connect();
 	core_keep_plan(&plans[statement], statements[statement].sql, statements[statement].nargs,
 				   statements[statement].types);
 	if (SPI_execute_plan(plans[statement], values, NULL, false, 0) < 0)
 		elog(ERROR, "statement %d of a send failed", (int) statement);
-	return SPI_processed;
+	done = SPI_processed > 0;
+	if (done && result != NULL)
+	{
+		bool		isnull;
+
+		*result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	}
+	SPI_finish();
+	return done;
+}
+
+/* Opens the tables to write by row; false where it takes statements. */
+static bool
+open_plain(Relation *opened)
+{
+	for (Table table = 0; table < N_TABLES; table++)
+	{
+		opened[table] = core_open_plain(tables[table].name, tables[table].columns);
+		if (opened[table] == NULL)
+		{
+			while (table-- > 0)
+				table_close(opened[table], NoLock);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* CoreChange of a conversation: a block or unmatch that held the row is seen. */
+static bool
+advance(Datum *values, bool *nulls, void *seq)
+{
+	Datum	   *last = &values[CONVERSATION_LAST_SEQ - 1];
+
+	if (!nulls[CONVERSATION_CLOSED_AT - 1])
+		return false;
+	*(Datum *) seq = *last = Int64GetDatum(DatumGetInt64(*last) + 1);
+	return true;
+}
+
+/* CoreChange of a member. */
+static bool
+tell(Datum *values, bool *nulls, void *message)
+{
+	Message    *sent = message;
+	Datum	   *last_at = &values[MEMBER_LAST_AT - 1];
+
+	values[MEMBER_LAST_SEQ - 1] = sent->seq;
+	if (DatumGetTimestampTz(*last_at) < DatumGetTimestampTz(sent->sent_at))
+		*last_at = sent->sent_at;
+	if (DatumGetInt64(values[MEMBER_PERSON_ID - 1]) == DatumGetInt64(sent->sender))
+		values[MEMBER_READ_SEQ - 1] = sent->seq;
+	return true;
 }
 
 /*
@@ -102,7 +197,7 @@ run(Statement statement, Datum *values)
  * not_found where the sender is none of them.
  */
 static Datum *
-authorise(Datum conversation, Datum sender, int *n)
+authorise(const Message *message, Snapshot snapshot, int *n)
 {
 	CoreScan	scan;
 	TupleTableSlot *slot;
@@ -111,7 +206,7 @@ authorise(Datum conversation, Datum sender, int *n)
 	bool		among = false;
 
 	*n = 0;
-	core_scan_begin(&scan, "participant", GetTransactionSnapshot(), 1, &(CoreKey) {F_INT8EQ, conversation});
+	core_scan_begin(&scan, "participant", snapshot, 1, &(CoreKey) {F_INT8EQ, message->conversation});
 	while ((slot = core_scan_next(&scan)) != NULL)
 	{
 		bool		isnull;
@@ -121,7 +216,7 @@ authorise(Datum conversation, Datum sender, int *n)
 		if (*n == room)
 			people = repalloc(people, (room *= 2) * sizeof(Datum));
 		people[*n] = slot_getattr(slot, PARTICIPANT_PERSON_ID, &isnull);
-		among |= DatumGetInt64(people[(*n)++]) == DatumGetInt64(sender);
+		among |= DatumGetInt64(people[(*n)++]) == DatumGetInt64(message->sender);
 	}
 	core_scan_end(&scan);
 	if (!among)
@@ -130,30 +225,47 @@ authorise(Datum conversation, Datum sender, int *n)
 }
 
 /*
- * Whether the sender's client has sent this before: then *seq and *at become
- * those of the message. Only who holds the conversation adds names, so what is
- * not found here is not there.
+ * Whether the sender's client has sent the message before: then it gets the
+ * number and the time it had. Only who holds the conversation adds names, so
+ * what is not found here is not there.
  */
 static bool
-sent_before(Datum conversation, Datum sender, Datum client_id, Datum hash, Datum *seq, Datum *at)
+sent_before(Message *message, Snapshot snapshot)
 {
 	CoreScan	scan;
 	TupleTableSlot *slot;
 
-	core_scan_begin(&scan, "message_dedupe", GetTransactionSnapshot(), 3,
-					(CoreKey[]) {{F_INT8EQ, conversation}, {F_INT8EQ, sender}, {F_TEXTEQ, client_id}});
+	core_scan_begin(&scan, "message_dedupe", snapshot, 3,
+					(CoreKey[]) {{F_INT8EQ, message->conversation}, {F_INT8EQ, message->sender}, {F_TEXTEQ, message->client_id}});
 	slot = core_scan_next(&scan);
 	if (slot != NULL)
 	{
 		bool		isnull;
 
-		*seq = slot_getattr(slot, DEDUPE_SEQ, &isnull);
-		*at = slot_getattr(slot, DEDUPE_AT, &isnull);
-		if (DatumGetInt64(slot_getattr(slot, DEDUPE_BODY_HASH, &isnull)) != DatumGetInt64(hash))
-			core_fail("client_id_reused", "It is message " INT64_FORMAT " of this conversation.", DatumGetInt64(*seq));
+		message->seq = slot_getattr(slot, DEDUPE_SEQ, &isnull);
+		message->sent_at = slot_getattr(slot, DEDUPE_AT, &isnull);
+		if (DatumGetInt64(slot_getattr(slot, DEDUPE_BODY_HASH, &isnull)) != DatumGetInt64(message->hash))
+			core_fail("client_id_reused", "It is message " INT64_FORMAT " of this conversation.", DatumGetInt64(message->seq));
 	}
 	core_scan_end(&scan);
 	return slot != NULL;
+}
+
+/* What the statement STORE does. */
+static void
+store(Relation *opened, Message *message, Snapshot snapshot, const Datum *people, int n_people)
+{
+	Message    *m = message;
+
+	core_insert(opened[DEDUPE],
+				(Datum[DEDUPE_COLUMNS]) {m->conversation, m->sender, m->client_id, m->seq, m->hash, m->sent_at},
+				(bool[DEDUPE_COLUMNS]) {false});
+	core_insert(opened[MESSAGE],
+				(Datum[MESSAGE_COLUMNS]) {m->conversation, m->seq, m->sender, m->sent_at, Int32GetDatum(0), m->client_id, m->body},
+				(bool[MESSAGE_COLUMNS]) {[MESSAGE_COLUMNS - 1] = true});
+	for (int i = 0; i < n_people; i++)
+		core_update(opened[MEMBER], snapshot, 2,
+					(CoreKey[]) {{F_INT8EQ, people[i]}, {F_INT8EQ, m->conversation}}, tell, message);
 }
 
 /* The size of the white space of Unicode that text starts with; 0 for none. */
@@ -234,56 +346,63 @@ Datum
 chat_send_message(PG_FUNCTION_ARGS)
 {
 	static const char *const names[] = {"conversation_id", "client_id", "body"};
-	Datum		me = Int64GetDatum(account_acting_person());
-	Datum		sent_at = TimestampTzGetDatum(core_now());
-	Datum		conversation;
-	Datum		client_id;
+	Message		message = {.sender = Int64GetDatum(account_acting_person()), .sent_at = TimestampTzGetDatum(core_now())};
 	text	   *body;
-	Datum		hash;
-	Datum		seq;
+	Relation	opened[N_TABLES];
+	bool		plain;
+	Snapshot	snapshot;
 	Datum	   *people;
 	int			n_people;
 	bool		duplicate;
-	bool		isnull;
 	Datum		values[3];
 	bool		nulls[3] = {false, false, false};
 
 	for (int i = 0; i < 3; i++)
 		if (PG_ARGISNULL(i))
 			core_fail("missing_field", "%s is required.", names[i]);
-	conversation = PG_GETARG_DATUM(0);
-	client_id = PointerGetDatum(PG_GETARG_TEXT_PP(1));
 	body = PG_GETARG_TEXT_PP(2);
-	check_client_id((text *) DatumGetPointer(client_id));
+	message.conversation = PG_GETARG_DATUM(0);
+	message.client_id = PointerGetDatum(PG_GETARG_TEXT_PP(1));
+	message.body = PointerGetDatum(body);
+	check_client_id((text *) DatumGetPointer(message.client_id));
 	check_body(body);
-	hash = hash_any_extended((unsigned char *) VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), 0);
+	message.hash = hash_any_extended((unsigned char *) VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), 0);
 
-	SPI_connect();
-	if (run(ADVANCE, &conversation) != 1)
+	plain = open_plain(opened);
+	if (!(plain ?
+		  core_update(opened[CONVERSATION], GetTransactionSnapshot(), 1,
+					  &(CoreKey) {F_INT8EQ, message.conversation}, advance, &message.seq) :
+		  run(ADVANCE, &message.conversation, &message.seq)))
 		core_fail("not_found", NULL);
-	seq = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	people = authorise(conversation, me, &n_people);
-	duplicate = sent_before(conversation, me, client_id, hash, &seq, &sent_at);
+	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	people = authorise(&message, snapshot, &n_people);
+	duplicate = sent_before(&message, snapshot);
 	if (duplicate)
-		run(GIVE_BACK, &conversation);
+		run(GIVE_BACK, &message.conversation, NULL);
+	else if (plain)
+		store(opened, &message, snapshot, people, n_people);
 	else
-	{
-		run(NAME, (Datum[]) {conversation, me, seq, sent_at, client_id, hash});
-		run(STORE, (Datum[]) {conversation, me, seq, sent_at, client_id, PointerGetDatum(body)});
-		run(TELL, (Datum[]) {PointerGetDatum(construct_array(people, n_people, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
-			conversation, seq, sent_at, me});
-	}
-	SPI_finish();
+		run(STORE, (Datum[]) {message.conversation, message.sender, message.seq, message.sent_at, message.client_id,
+				message.body, message.hash,
+				PointerGetDatum(construct_array(people, n_people, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))},
+			NULL);
+	UnregisterSnapshot(snapshot);
+	for (Table table = 0; plain && table < N_TABLES; table++)
+		table_close(opened[table], NoLock);
 
 	if (!duplicate)
 	{
-		core_emit(psprintf("c:" INT64_FORMAT, DatumGetInt64(conversation)), "message",
-				  psprintf("{\"seq\":" INT64_FORMAT ",\"sender_id\":" INT64_FORMAT "}", DatumGetInt64(seq), DatumGetInt64(me)));
-		core_run_hooks("message_sent", 3, (int64[]) {DatumGetInt64(conversation), DatumGetInt64(seq), DatumGetInt64(me)});
+		int64		conversation = DatumGetInt64(message.conversation);
+		int64		seq = DatumGetInt64(message.seq);
+		int64		sender = DatumGetInt64(message.sender);
+
+		core_emit(psprintf("c:" INT64_FORMAT, conversation), "message",
+				  psprintf("{\"seq\":" INT64_FORMAT ",\"sender_id\":" INT64_FORMAT "}", seq, sender));
+		core_run_hooks("message_sent", 3, (int64[]) {conversation, seq, sender});
 	}
 
-	values[0] = seq;
-	values[1] = sent_at;
+	values[0] = message.seq;
+	values[1] = message.sent_at;
 	values[2] = BoolGetDatum(duplicate);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(answer_type(fcinfo), values, nulls)));
 }

@@ -37,6 +37,19 @@
 	index_beginscan(table, index, snapshot, keys, orders)
 #endif
 
+/* PG16 tells which indexes an update must be entered in, and can leave out others. */
+#if PG_VERSION_NUM >= 160000
+#define CoreUpdateIndexes TU_UpdateIndexes
+#define CORE_UPDATE_NO_INDEXES TU_None
+#define core_insert_index_tuples(target, slot, estate, which) \
+	ExecInsertIndexTuples(target, slot, estate, true, false, NULL, NIL, (which) == TU_Summarizing)
+#else
+#define CoreUpdateIndexes bool
+#define CORE_UPDATE_NO_INDEXES false
+#define core_insert_index_tuples(target, slot, estate, which) \
+	ExecInsertIndexTuples(target, slot, estate, true, false, NULL, NIL)
+#endif
+
 /* PG16 frees the extra data of settings with guc_free(). */
 #if PG_VERSION_NUM >= 160000
 #define core_guc_malloc(size) guc_malloc(LOG, size)

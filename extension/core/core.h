@@ -74,6 +74,28 @@ extern void core_scan_begin(CoreScan *scan, const char *table, struct SnapshotDa
 extern struct TupleTableSlot *core_scan_next(CoreScan *scan);
 extern void core_scan_end(CoreScan *scan);
 
+/*
+ * Opens a table of ours for writing rows with the functions below, until the
+ * transaction ends; NULL where it is not as its script made it, with that many
+ * columns, and a statement must do it: a trigger, a rule, a policy, a check or
+ * a column has been added. table_close(table, NoLock) when done.
+ */
+extern struct RelationData *core_open_plain(const char *name, int columns);
+
+/* Inserts a row; the next command sees it. There are no defaults. */
+extern void core_insert(struct RelationData *table, const Datum *values, const bool *nulls);
+
+/*
+ * Updates the row with the primary key, as UPDATE does; whether there was one.
+ * change() is given a version of it to change, the key excepted, and may decline
+ * by returning false; it is called once more with the last version where another
+ * transaction came between.
+ */
+typedef bool (*CoreChange) (Datum *values, bool *nulls, void *state);
+
+extern bool core_update(struct RelationData *table, struct SnapshotData *snapshot,
+						int n, const CoreKey *keys, CoreChange change, void *state);
+
 /* The time and the UTC date that all rules go by. */
 extern TimestampTz core_now(void);
 extern DateADT core_today(void);

@@ -1,0 +1,228 @@
+/*
+ * Rows of our own tables, by their primary key and without a plan: to start and
+ * end an executor costs several times what it takes to find or write the row.
+ *
+ * Whatever the executor would do besides, for a trigger, a policy or a check that
+ * somebody has added, is not done here: core_open_plain() tells such tables, and
+ * their callers use statements.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "nodes/pg_list.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "core/core.h"
+
+/* Locks are kept until the transaction ends, as the executor keeps them. */
+static Relation
+open_table(const char *name, LOCKMODE mode)
+{
+	return table_open(get_relname_relid(name, get_namespace_oid("rapport", false)), mode);
+}
+
+/*
+ * Reading.
+ */
+
+static void
+begin(CoreScan *scan, Relation table, Snapshot snapshot, int n, const CoreKey *keys)
+{
+	ScanKeyData where[INDEX_MAX_KEYS];
+
+	if (!table->rd_indexvalid)
+		list_free(RelationGetIndexList(table));
+	scan->table = table;
+	scan->index = index_open(table->rd_pkindex, AccessShareLock);
+	for (int i = 0; i < n; i++)
+		ScanKeyEntryInitialize(&where[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
+							   scan->index->rd_indcollation[i], keys[i].equal, keys[i].value);
+	scan->snapshot = RegisterSnapshot(snapshot);
+	scan->slot = table_slot_create(table, NULL);
+	scan->scan = core_index_beginscan(table, scan->index, scan->snapshot, n, 0);
+	index_rescan(scan->scan, where, n, NULL, 0);
+}
+
+static void
+end(CoreScan *scan)
+{
+	index_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	UnregisterSnapshot(scan->snapshot);
+	index_close(scan->index, NoLock);
+}
+
+void
+core_scan_begin(CoreScan *scan, const char *table, Snapshot snapshot, int n, const CoreKey *keys)
+{
+	begin(scan, open_table(table, AccessShareLock), snapshot, n, keys);
+}
+
+TupleTableSlot *
+core_scan_next(CoreScan *scan)
+{
+	return index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot) ? scan->slot : NULL;
+}
+
+void
+core_scan_end(CoreScan *scan)
+{
+	end(scan);
+	table_close(scan->table, NoLock);
+}
+
+/*
+ * Writing.
+ */
+
+/* Foreign keys that refer to the table watch its key, which nobody here changes. */
+static bool
+has_triggers(Relation table)
+{
+	for (int i = 0; table->trigdesc != NULL && i < table->trigdesc->numtriggers; i++)
+	{
+		if (RI_FKey_trigger_type(table->trigdesc->triggers[i].tgfoid) != RI_TRIGGER_PK)
+			return true;
+	}
+	return false;
+}
+
+Relation
+core_open_plain(const char *name, int columns)
+{
+	Relation	table = open_table(name, RowExclusiveLock);
+	TupleConstr *constraints = RelationGetDescr(table)->constr;
+
+	if (table->rd_rel->relkind == RELKIND_RELATION &&
+		!table->rd_rel->relrowsecurity &&
+		table->rd_rules == NULL &&
+		RelationGetNumberOfAttributes(table) == columns &&
+		(constraints == NULL || (constraints->num_check == 0 && !constraints->has_generated_stored)) &&
+		!has_triggers(table))
+		return table;
+	table_close(table, NoLock);
+	return NULL;
+}
+
+void
+core_insert(Relation table, const Datum *values, const bool *nulls)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	TupleDesc	desc = RelationGetDescr(table);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+
+	PreventCommandIfReadOnly("INSERT");
+	memcpy(slot->tts_values, values, desc->natts * sizeof(Datum));
+	memcpy(slot->tts_isnull, nulls, desc->natts * sizeof(bool));
+	ExecStoreVirtualTuple(slot);
+	InitResultRelInfo(target, table, 0, NULL, 0);
+	ExecOpenIndices(target, false);
+	ExecSimpleRelationInsert(target, estate, slot);
+	ExecCloseIndices(target);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+	CommandCounterIncrement();
+}
+
+/* The entries of a new version that its indexes cannot reach from the old one. */
+static void
+insert_into_indexes(Relation table, TupleTableSlot *slot, CoreUpdateIndexes which)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(target, table, 0, NULL, 0);
+	ExecOpenIndices(target, false);
+	list_free(core_insert_index_tuples(target, slot, estate, which));
+	ExecCloseIndices(target);
+	FreeExecutorState(estate);
+}
+
+static bool
+key_holds(Relation index, TupleTableSlot *slot, int n, const CoreKey *keys)
+{
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(slot, index->rd_index->indkey.values[i], &isnull);
+
+		if (isnull || !DatumGetBool(OidFunctionCall2Coll(keys[i].equal, index->rd_indcollation[i], value, keys[i].value)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * As UPDATE does: a version that another transaction has replaced meanwhile is
+ * waited for and followed to the last one, which is what is changed, if it still
+ * is to be.
+ */
+bool
+core_update(Relation table, Snapshot snapshot, int n, const CoreKey *keys, CoreChange change, void *state)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	TupleTableSlot *old;
+	CoreScan	scan;
+	bool		found;
+
+	PreventCommandIfReadOnly("UPDATE");
+	begin(&scan, table, snapshot, n, keys);
+	old = core_scan_next(&scan);
+	for (found = old != NULL; found;)
+	{
+		CoreUpdateIndexes indexes;
+		LockTupleMode mode;
+		TM_FailureData failure;
+		TM_Result	result;
+
+		ExecClearTuple(slot);
+		slot_getallattrs(old);
+		memcpy(slot->tts_values, old->tts_values, desc->natts * sizeof(Datum));
+		memcpy(slot->tts_isnull, old->tts_isnull, desc->natts * sizeof(bool));
+		found = change(slot->tts_values, slot->tts_isnull, state);
+		if (!found)
+			break;
+		ExecStoreVirtualTuple(slot);
+		result = table_tuple_update(table, &old->tts_tid, slot, GetCurrentCommandId(true), scan.snapshot,
+									InvalidSnapshot, true, &failure, &mode, &indexes);
+		if (result == TM_Ok)
+		{
+			if (indexes != CORE_UPDATE_NO_INDEXES)
+				insert_into_indexes(table, slot, indexes);
+			CommandCounterIncrement();
+			break;
+		}
+		if ((result == TM_Updated || result == TM_Deleted) && IsolationUsesXactSnapshot())
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access due to concurrent update")));
+		if (result == TM_Updated)
+		{
+			ItemPointerData tid = old->tts_tid;
+
+			result = table_tuple_lock(table, &tid, scan.snapshot, old, GetCurrentCommandId(false), mode,
+									  LockWaitBlock, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+		}
+		if (result != TM_Ok && result != TM_Deleted)
+			elog(ERROR, "could not update a row of \"%s\": %d", RelationGetRelationName(table), (int) result);
+		found = result == TM_Ok && key_holds(scan.index, old, n, keys);
+	}
+	end(&scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
