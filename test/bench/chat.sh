@@ -1,8 +1,9 @@
 #!/bin/bash
 # Sending a message against a raw INSERT of the same row, 32 clients, with a
 # flush of the log that takes a millisecond: in turns, in one private cluster.
+# By time, and by what the server's processes for the clients take of the CPU.
 #
-#   chat.sh            prints the rounds and one line "bench: ..."
+#   chat.sh            prints the rounds and a line "bench: ..." for each of the two
 #
 # SECONDS_A_ROUND (5) and ROUNDS (5) set how long it runs; peers/chat_insert.sql
 # is the peer, peers/chat_send.sql our side. It ends with an error where a
@@ -11,33 +12,51 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
 cluster=$here/test/cluster
-clients=32 conversations=100 bar=0.40
+clients=32 conversations=100
 dir=$(mktemp -d "${TMPDIR:-/tmp}/rapport-bench.XXXXXX")
 : >"$dir/rapport-cluster"
 trap '"$cluster" down "$dir"' EXIT
 
 sql() { "$cluster" psql "$dir" -XAtq -v ON_ERROR_STOP=1 -v clients="$clients" -v conversations="$conversations" "$@"; }
 
-# run SCRIPT: one round of it; prints "transactions tps".
-run() {
-	"$cluster" exec "$dir" pgbench -n -M prepared -c "$clients" -j 2 \
-		-T "${SECONDS_A_ROUND:-5}" -D started=0 -D conversations="$conversations" -f "test/bench/peers/$1" postgres 2>&1 |
-		sed -n -e 's/.*actually processed: \([0-9]*\).*/\1/p' -e 's/^tps = \([0-9.]*\).*/\1/p' -e '/error/w /dev/stderr' | xargs
+# Seconds of CPU of the server's processes that have ended: those for the clients,
+# what they take to start included, and autovacuum's if it came by.
+spent() {
+	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($14 + $15) / hz }' "/proc/$(head -n 1 "$dir/data/postmaster.pid")/stat"
 }
+
+# run SCRIPT: one round of it; prints "transactions tps", and us of CPU each.
+run() {
+	local before done tps
+	before=$(spent)
+	read -r done tps < <("$cluster" exec "$dir" pgbench -n -M prepared -c "$clients" -j 2 \
+		-T "${SECONDS_A_ROUND:-5}" -D started=0 -D conversations="$conversations" -f "test/bench/peers/$1" postgres 2>&1 |
+		sed -n -e 's/.*actually processed: \([0-9]*\).*/\1/p' -e 's/^tps = \([0-9.]*\).*/\1/p' -e '/error/w /dev/stderr' | xargs)
+	until [ "$(sql -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")" -eq 1 ]; do sleep 0.1; done
+	echo "$done $tps" "$(awk -v a="$(spent)" -v b="$before" -v n="$done" 'BEGIN { printf "%.1f", (a - b) * 1e6 / n }')"
+}
+
+# divide A B: their ratio.
+divide() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
+
+# median RATIO ...
+median() { printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+# verdict VALUE >=BAR|<=BAR
+verdict() { awk -v v="$1" -v b="$2" 'BEGIN { bar = substr(b, 3) + 0; print ((b ~ /^>/ ? v + 0 >= bar : v + 0 <= bar) ? "ok" : "short") }'; }
 
 "$cluster" up "$dir"
 "$cluster" install "$dir"
 sql -f - <"$here/test/bench/peers/chat_setup.sql"
 
-ratios='' sent=0 inserted=0
+ratios=() costs=() sent=0
 for round in $(seq "${ROUNDS:-5}"); do
-	read -r done insert <<<"$(run chat_insert.sql)"
-	inserted=$((inserted + done))
-	read -r done send <<<"$(run chat_send.sql)"
+	read -r _ insert insert_cpu <<<"$(run chat_insert.sql)"
+	read -r done send send_cpu <<<"$(run chat_send.sql)"
 	sent=$((sent + done))
-	ratio=$(awk -v a="$send" -v b="$insert" 'BEGIN { printf "%.2f", a / b }')
-	ratios="$ratios$ratio "
-	echo "round $round: insert $insert/s, send $send/s, ratio $ratio"
+	ratios+=("$(divide "$send" "$insert")")
+	costs+=("$(divide "$send_cpu" "$insert_cpu")")
+	echo "round $round: insert $insert/s, send $send/s, ratio ${ratios[-1]}; CPU $insert_cpu us, $send_cpu us, ratio ${costs[-1]}"
 done
 
 stored=$(sql -c 'SELECT count(*) FROM rapport.message')
@@ -51,6 +70,7 @@ if [ "$stored" -ne "$sent" ] || [ "$gaps" -ne 0 ]; then
 	exit 1
 fi
 
-value=$(tr ' ' '\n' <<<"$ratios" | sed '/^$/d' | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
-verdict=$(awk -v v="$value" -v b="$bar" 'BEGIN { print (v >= b ? "ok" : "short") }')
-echo "bench: chat.send_vs_insert_1ms value=$value unit=x bar=>=$bar $verdict"
+value=$(median "${ratios[@]}")
+echo "bench: chat.send_vs_insert_1ms value=$value unit=x bar=>=0.45 $(verdict "$value" '>=0.45')"
+value=$(median "${costs[@]}")
+echo "bench: chat.send_cpu_vs_insert value=$value unit=x bar=<=6.5 $(verdict "$value" '<=6.5')"
