@@ -11,7 +11,7 @@ bounds_of_leaf(const MatchKey *key, MatchBounds *bounds)
 {
 	memset(bounds, 0, sizeof(*bounds));
 	match_set_size(bounds, sizeof(*bounds));
-	bounds->head = MATCH_BOUNDS_1;
+	bounds->head = MATCH_BOUNDS;
 	bounds->mode_min = bounds->mode_max = key->mode;
 	bounds->tags_max = match_tag_number(key->tags);
 	memcpy(bounds->low, key->at, sizeof(bounds->low));

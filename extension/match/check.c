@@ -180,7 +180,7 @@ static void
 see_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *state)
 {
 	Check	   *check = state;
-	const MatchKey *key = isnull[0] ? NULL : match_flat(values[0]);
+	const MatchKey *key = isnull[0] ? NULL : match_stored(values[0]);
 	int			place;
 
 	check->rows++;
@@ -229,7 +229,7 @@ ask_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive
 
 	if (isnull[0])
 		return;
-	key = match_flat(values[0]);
+	key = match_stored(values[0]);
 	for (int i = 0; i < check->samples; i++)
 	{
 		Sample	   *sample = check->sample[i];
@@ -758,7 +758,7 @@ compare_scan(Check *check, int number, ScanKey where, ScanKey order)
 			break;
 		ResetPerTupleExprContext(estate);
 		FormIndexDatum(check->info, slot, estate, values, isnull);
-		key = isnull[0] ? NULL : match_flat(values[0]);
+		key = isnull[0] ? NULL : match_stored(values[0]);
 		if (key == NULL || !match_leaf_accepts(key, sample->query))
 		{
 			problem(check, "an ordered scan finds the row (%u,%u), which does not fit", ItemPointerGetBlockNumber(&slot->tts_tid),

@@ -156,6 +156,8 @@ INSERT INTO rapport.setting_default (name, type, value, minimum, maximum, descri
 	 'Likes a person may give in a mode on a UTC day; 0 for any number.'),
 	('maybe_days', 'integer', '7', 1, 36500,
 	 'Days after which someone who was put off with maybe() is shown again.'),
+	('cluster_by', 'text', '', NULL, NULL,
+	 'The attribute that cluster_by() has chosen; empty: the one in the first lane.'),
 	('pass_days', 'integer', '0', 0, 36500,
 	 'Days after which someone who was passed may be shown again; 0 for never.'),
 	('super_likes_per_day', 'integer', '5', 0, 1000000,
@@ -178,6 +180,7 @@ INSERT INTO rapport.distribution (tab, grp, col) VALUES
 	('rapport.tag_round', 'R', NULL),
 	('rapport.match_scalar', 'U', 'person_id'),
 	('rapport.candidate', 'G', NULL),
+	('rapport.key_rebuild', 'R', NULL),
 	('rapport.swipe', 'U', 'person_id'),
 	('rapport.swiper', 'U', 'person_id'),
 	('rapport.seen', 'U', 'person_id'),
@@ -240,6 +243,14 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, withheld) VALUES
 	('rapport.pair', 'hi_action', 'behaviour', 'delete', 'what others decided, and would tell who blocks');
 
 UPDATE rapport.personal_data SET export_as = 'rapport.seen_list(t.data)' WHERE tab = 'rapport.seen'::regclass AND col = 'data';
+
+INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
+	('rapport.key_rebuild', 'one', 'none', 'keep', 'about nobody'),
+	('rapport.key_rebuild', 'made_of', 'none', 'keep', 'about nobody'),
+	('rapport.key_rebuild', 'started_at', 'none', 'keep', 'about nobody'),
+	('rapport.key_rebuild', 'finished_at', 'none', 'keep', 'about nobody'),
+	('rapport.key_rebuild', 'done_to', 'none', 'keep', 'a place in the order of ids'),
+	('rapport.key_rebuild', 'people', 'none', 'keep', 'about nobody');
 
 INSERT INTO rapport.subject (tab, col, own, ord, find, on_erase, reason) VALUES
 	-- After the profile, whose lock candidate_refresh() takes.
@@ -832,6 +843,160 @@ END;
 $$;
 COMMENT ON FUNCTION rapport.candidate_pack(bigint[]) IS
 'Hook of people_imported, with the people added: builds the match index anew, sorted, when half of all people or more came with this import; rows that come one by one leave it larger and slower. Nobody can be discovered meanwhile (about 5 s for a million), so a smaller import does without, and one that cannot have the lock within 5 s.';
+
+CREATE OR REPLACE FUNCTION rapport.keys_made_of() RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT concat_ws(' | ',
+		split_part(rapport.match_key(0, NULL, NULL)::text, ';', 1),
+		(SELECT string_agg(concat_ws(' ', a.attribute_id, a.strength, a.lane, a.lanes, a.slot), ', ' ORDER BY a.attribute_id) FROM rapport.attribute AS a),
+		(SELECT string_agg(coalesce(r.step, d.step), ', ' ORDER BY coalesce(r.step, d.step) COLLATE "C")
+		 FROM rapport.step_default AS d
+		 FULL JOIN rapport.required_step AS r ON r.step = d.step
+		 WHERE coalesce(r.required, d.required)));
+END;
+COMMENT ON FUNCTION rapport.keys_made_of() IS
+'What the candidates of all people are made of besides the people: the format of keys, the attributes with their places in a key and strengths, the required steps.';
+
+CREATE OR REPLACE FUNCTION rapport.keys_outdated() RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	RETURN EXISTS (SELECT FROM rapport.candidate)
+		AND NOT EXISTS (SELECT FROM rapport.key_rebuild AS r WHERE r.finished_at IS NOT NULL AND r.made_of = rapport.keys_made_of());
+END;
+$$;
+COMMENT ON FUNCTION rapport.keys_outdated() IS
+'Whether there are candidates, and rebuild_keys() has not gone through since the attributes, the required steps or the format of keys changed. For operators.';
+GRANT EXECUTE ON FUNCTION rapport.keys_outdated() TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.rebuild_keys_next(batch integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	source text := rapport.keys_made_of();
+	run rapport.key_rebuild;
+	ids bigint[];
+BEGIN
+	IF batch IS NULL OR batch NOT BETWEEN 1 AND 100000 THEN
+		PERFORM rapport.fail('out_of_range', 'A batch is 1 to 100000 people.');
+	END IF;
+	INSERT INTO rapport.key_rebuild (made_of, started_at) VALUES (source, rapport.now()) ON CONFLICT DO NOTHING;
+	SELECT r.* INTO run FROM rapport.key_rebuild AS r FOR NO KEY UPDATE;
+	IF run.finished_at IS NOT NULL OR run.made_of <> source THEN
+		UPDATE rapport.key_rebuild
+		SET made_of = source, started_at = rapport.now(), finished_at = NULL, done_to = DEFAULT, people = DEFAULT
+		RETURNING * INTO run;
+	END IF;
+	ids := ARRAY(SELECT p.person_id FROM rapport.profile AS p WHERE p.person_id > run.done_to ORDER BY p.person_id LIMIT batch);
+	PERFORM rapport.candidate_refresh(ids);
+	UPDATE rapport.key_rebuild AS r
+	SET done_to = coalesce(ids[cardinality(ids)], r.done_to),
+		people = r.people + cardinality(ids),
+		finished_at = CASE WHEN cardinality(ids) < batch THEN rapport.now() END;
+	RETURN cardinality(ids) = batch;
+END;
+$$;
+COMMENT ON FUNCTION rapport.rebuild_keys_next(integer) IS
+'One step of rebuild_keys(): the next people, at most batch; whether there may be more. Errors: out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.rebuild_keys_next(integer) TO rapport_service;
+
+CREATE OR REPLACE PROCEDURE rapport.rebuild_keys(batch integer DEFAULT 1000)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	WHILE rapport.rebuild_keys_next(batch) LOOP
+		COMMIT;
+	END LOOP;
+END;
+$$;
+COMMENT ON PROCEDURE rapport.rebuild_keys(integer) IS
+'Brings the candidates of all people in line with the attributes, the required steps and the format of keys, while people go on: after define_attribute(), change_attribute(), require_step() and updates. Keys that are right already are not written. Commits after each batch of people (1 to 100000), whose own writes wait so long; one that was interrupted goes on where it was, or begins again if what keys are made of has changed since. Not inside a transaction. Errors: out_of_range.';
+GRANT EXECUTE ON PROCEDURE rapport.rebuild_keys(integer) TO rapport_service;
+
+-- By which attribute the index clusters
+
+CREATE OR REPLACE FUNCTION rapport.clustering(sample integer DEFAULT 1000)
+RETURNS TABLE (attribute text, passes double precision, groups bigint, pairs bigint, chosen boolean)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET jit = off
+AS $$
+BEGIN
+	IF sample IS NULL OR sample NOT BETWEEN 2 AND 5000 THEN
+		PERFORM rapport.fail('out_of_range', 'A sample is 2 to 5000 people.');
+	END IF;
+	RETURN QUERY
+	WITH choice AS MATERIALIZED (
+		SELECT a.code, a.lane, a.lanes, row_number() OVER (ORDER BY a.attribute_id) AS n
+		FROM rapport.attribute AS a
+		WHERE a.kind = 'choice'
+	), person AS MATERIALIZED (
+		SELECT c.mode, c.key, row_number() OVER () AS n, c.reach, l.traits, l.wants
+		FROM (SELECT x.mode, x.key, (rapport.match_key_parts(x.key) ->> 'max_distance_km')::double precision * 1000 AS reach,
+					 substring(x.key::text FROM ';traits=([0-9A-Fa-f]*)') AS traits, substring(x.key::text FROM ';wants=([0-9A-Fa-f]*)') AS wants
+			  FROM rapport.candidate AS x ORDER BY random() LIMIT sample) AS c
+		CROSS JOIN LATERAL (
+			SELECT array_agg(('x' || lpad(substring(c.traits FROM 2 * a.lane + 1 FOR 2 * a.lanes), 16, '0'))::bit(64)::bigint ORDER BY a.n) AS traits,
+				   array_agg(('x' || lpad(substring(c.wants FROM 2 * a.lane + 1 FOR 2 * a.lanes), 16, '0'))::bit(64)::bigint ORDER BY a.n) AS wants
+			FROM choice AS a) AS l
+	), pair AS MATERIALIZED (
+		SELECT x.traits AS x_traits, x.wants AS x_wants, y.traits AS y_traits, y.wants AS y_wants
+		FROM person AS x
+		JOIN person AS y ON y.mode = x.mode AND y.n > x.n
+		WHERE coalesce(rapport.match_distance_m(x.key, y.key), 'infinity') <= least(coalesce(x.reach, 'infinity'), coalesce(y.reach, 'infinity'))
+		LIMIT 20000
+	)
+	SELECT a.code,
+		   (SELECT avg(((p.x_traits[a.n] & p.y_wants[a.n]) <> 0 AND (p.y_traits[a.n] & p.x_wants[a.n]) <> 0)::integer) FROM pair AS p)::double precision,
+		   (SELECT count(DISTINCT (p.mode, p.traits[a.n], p.wants[a.n])) FROM person AS p),
+		   (SELECT count(*) FROM pair),
+		   a.lane = rapport.index_lane('rapport.candidate_key')
+	FROM choice AS a
+	ORDER BY 2, 3, a.n;
+END;
+$$;
+COMMENT ON FUNCTION rapport.clustering(integer) IS
+'By which choice attribute the match index should cluster, best first. Of random pairs of candidates in one mode, each within the reach of the other, passes is the share that accept each other on that attribute (1: it leaves nobody out); groups is how many kinds of people it makes in the sample, best a few: a group should fill many pages. chosen is the one in use. Reads all candidates once; sample is 2 to 5000 people. For operators. Errors: out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.clustering(integer) TO rapport_service;
+
+CREATE OR REPLACE FUNCTION rapport.index_lane(index regclass) RETURNS smallint
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT coalesce(substring(array_to_string(a.attoptions, ',') FROM 'lane=(\d+)')::smallint, 0::smallint)
+	FROM pg_catalog.pg_attribute AS a
+	WHERE a.attrelid = index_lane.index
+	AND a.attnum = 1;
+END;
+COMMENT ON FUNCTION rapport.index_lane(regclass) IS 'The lane that an index of match_key_ops clusters by.';
+
+CREATE OR REPLACE FUNCTION rapport.wanted_lane() RETURNS smallint
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT coalesce((SELECT a.lane FROM rapport.attribute AS a WHERE a.code = rapport.setting_text('cluster_by')), 0::smallint);
+END;
+COMMENT ON FUNCTION rapport.wanted_lane() IS 'The lane of the attribute that the setting cluster_by names; else the first.';
+
+CREATE OR REPLACE FUNCTION rapport.cluster_by(attribute text DEFAULT NULL) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	IF cluster_by.attribute IS NOT NULL THEN
+		IF NOT EXISTS (SELECT FROM rapport.attribute AS a WHERE a.code = cluster_by.attribute AND a.kind = 'choice') THEN
+			PERFORM rapport.fail('unknown_attribute', format('%L is not a choice attribute.', cluster_by.attribute));
+		END IF;
+		PERFORM rapport.set_setting('cluster_by', cluster_by.attribute);
+	END IF;
+	IF rapport.index_lane('rapport.candidate_key') = rapport.wanted_lane() THEN
+		RETURN;
+	END IF;
+	RETURN NEXT 'DROP INDEX CONCURRENTLY IF EXISTS rapport.candidate_key_new';
+	RETURN NEXT format('CREATE INDEX CONCURRENTLY candidate_key_new ON rapport.candidate USING gist (key rapport.match_key_ops (lane = %s))', rapport.wanted_lane());
+	RETURN NEXT 'DROP INDEX CONCURRENTLY rapport.candidate_key';
+	RETURN NEXT 'ALTER INDEX rapport.candidate_key_new RENAME TO candidate_key';
+END;
+$$;
+COMMENT ON FUNCTION rapport.cluster_by(text) IS
+'Notes the attribute that the match index is to cluster by (NULL: the one noted before), and returns the statements that build it so and replace the one in use, while people go on; none if it is so already. SELECT rapport.cluster_by(''smoking'') \gexec in psql, as a superuser. Keys stay as they are, and answers are right all the time: the choice decides only how much a scan reads. A restored index clusters by the first lane until this is called again. An attribute of several lanes clusters by its first 7 options. For operators. Errors: unknown_attribute.';
+GRANT EXECUTE ON FUNCTION rapport.cluster_by(text) TO rapport_service;
 
 CREATE OR REPLACE FUNCTION rapport.after_restore(OUT people bigint, OUT rebuilt bigint, OUT candidates bigint, OUT index_bytes bigint,
 												 OUT problems bigint, OUT first_problem text)

@@ -1,13 +1,18 @@
 /*
  * The GiST operator class match_key_ops. Leaves hold keys, inner tuples bounds;
- * both are values of type match_key and tell themselves apart, so nothing is
- * compressed or fetched.
+ * both are values of type match_key and tell themselves apart, so they are
+ * stored as they are.
+ *
+ * An index clusters by one lane, the first unless its option says another:
+ * USING gist (key rapport.match_key_ops (lane = 3)). Bounds hold all lanes, so
+ * this decides how much a scan has to read, and never what it finds.
  */
 #include "postgres.h"
 
 #include <math.h>
 
 #include "access/gist.h"
+#include "access/reloptions.h"
 #include "access/stratnum.h"
 #include "fmgr.h"
 #include "utils/sortsupport.h"
@@ -23,6 +28,8 @@ PG_FUNCTION_INFO_V1(match_gist_penalty);
 PG_FUNCTION_INFO_V1(match_gist_picksplit);
 PG_FUNCTION_INFO_V1(match_gist_same);
 PG_FUNCTION_INFO_V1(match_gist_sortsupport);
+PG_FUNCTION_INFO_V1(match_gist_compress);
+PG_FUNCTION_INFO_V1(match_gist_options);
 
 /* Bits of a coordinate that the Hilbert curve goes by. */
 #define CURVE_BITS 21
@@ -47,13 +54,35 @@ PG_FUNCTION_INFO_V1(match_gist_sortsupport);
 #define PAGE_ROOM (BLCKSZ - SizeOfPageHeaderData - MAXALIGN(sizeof(GISTPageOpaqueData)))
 #define FILLED 0.8
 
+typedef struct MatchOptions
+{
+	int32		header;
+	int			lane;
+} MatchOptions;
+
+Datum
+match_gist_options(PG_FUNCTION_ARGS)
+{
+	local_relopts *options = (local_relopts *) PG_GETARG_POINTER(0);
+
+	init_local_reloptions(options, sizeof(MatchOptions));
+	add_local_int_reloption(options, "lane", "lane to cluster by", 0, 0, MATCH_LANES - 1, offsetof(MatchOptions, lane));
+	PG_RETURN_VOID();
+}
+
+static int
+lane_of(FunctionCallInfo fcinfo)
+{
+	return PG_HAS_OPCLASS_OPTIONS() ? ((const MatchOptions *) PG_GET_OPCLASS_OPTIONS())->lane : 0;
+}
+
 Datum
 match_gist_consistent(PG_FUNCTION_ARGS)
 {
 	GISTENTRY  *entry = (GISTENTRY *) PG_GETARG_POINTER(0);
 	const MatchQuery *query = PG_GETARG_MATCH_QUERY(1);
 	bool	   *recheck = (bool *) PG_GETARG_POINTER(4);
-	const void *key = match_flat(entry->key);
+	const void *key = match_stored(entry->key);
 
 	*recheck = false;
 	if (match_is_leaf(key))
@@ -67,7 +96,7 @@ match_gist_distance(PG_FUNCTION_ARGS)
 	GISTENTRY  *entry = (GISTENTRY *) PG_GETARG_POINTER(0);
 	const MatchQuery *query = PG_GETARG_MATCH_QUERY(1);
 	bool	   *recheck = (bool *) PG_GETARG_POINTER(4);
-	const void *key = match_flat(entry->key);
+	const void *key = match_stored(entry->key);
 
 	*recheck = false;
 	if (match_is_leaf(key))
@@ -83,10 +112,10 @@ match_gist_union(PG_FUNCTION_ARGS)
 	MatchBounds *all = palloc(sizeof(MatchBounds));
 	MatchBounds one;
 
-	match_bounds_of(match_flat(entries->vector[0].key), all);
+	match_bounds_of(match_stored(entries->vector[0].key), all);
 	for (int i = 1; i < entries->n; i++)
 	{
-		match_bounds_of(match_flat(entries->vector[i].key), &one);
+		match_bounds_of(match_stored(entries->vector[i].key), &one);
 		match_bounds_add(all, &one);
 	}
 	*size = sizeof(MatchBounds);
@@ -104,14 +133,37 @@ match_gist_same(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(same);
 }
 
-static int
-bits_outside(const uint8 *a, const uint8 *b, int n)
-{
-	int			count = 0;
+static const uint8 no_tags[MATCH_TAG_BYTES];
 
-	for (int i = 0; i < n; i++)
-		count += __builtin_popcount(a[i] & ~b[i]);
-	return count;
+/* What a penalty goes by, of a key or of bounds, without a copy. */
+typedef struct Extent
+{
+	const int32 *low;
+	const int32 *high;
+	int			mode_min;
+	int			mode_max;
+	int			born_min;
+	int			born_max;
+	bool		tagged;
+} Extent;
+
+static Extent
+extent_of(const void *value)
+{
+	const MatchKey *key = value;
+	const MatchBounds *bounds = value;
+
+	if (match_is_leaf(value))
+		return (Extent) {key->at, key->at, key->mode, key->mode,
+			key->born, key->born == MATCH_BORN_UNSET ? 0 : key->born, memcmp(key->tags, no_tags, sizeof(no_tags)) != 0};
+	return (Extent) {bounds->low, bounds->high, bounds->mode_min, bounds->mode_max,
+		bounds->born_min, bounds->born_max, bounds->tags_max > 0};
+}
+
+static int
+bits_outside(uint8 a, uint8 b)
+{
+	return __builtin_popcount(a & ~b);
 }
 
 /*
@@ -121,20 +173,23 @@ bits_outside(const uint8 *a, const uint8 *b, int n)
 Datum
 match_gist_penalty(PG_FUNCTION_ARGS)
 {
-	GISTENTRY  *original = (GISTENTRY *) PG_GETARG_POINTER(0);
-	GISTENTRY  *new = (GISTENTRY *) PG_GETARG_POINTER(1);
+	const void *there = match_stored(((GISTENTRY *) PG_GETARG_POINTER(0))->key);
+	const void *new = match_stored(((GISTENTRY *) PG_GETARG_POINTER(1))->key);
 	float	   *penalty = (float *) PG_GETARG_POINTER(2);
-	MatchBounds a;
-	MatchBounds b;
+	int			lane = lane_of(fcinfo);
+	const uint8 *lanes = (const uint8 *) there + offsetof(MatchKey, traits);
+	const uint8 *new_lanes = (const uint8 *) new + offsetof(MatchKey, traits);
+	uint8		traits = lanes[lane];
+	uint8		wants = lanes[MATCH_LANES + lane];
+	uint8		new_traits = new_lanes[lane];
+	uint8		new_wants = new_lanes[MATCH_LANES + lane];
+	Extent		a = extent_of(there);
+	Extent		b = extent_of(new);
+	int			modes = Max(a.mode_max, b.mode_max) - Min(a.mode_min, b.mode_min);
+	int			apart = bits_outside(new_traits, traits) + bits_outside(new_wants, wants);
 	double		growth = 0;
 	double		edges = 0;
-	int			modes;
-	int			apart;
 
-	match_bounds_of(match_flat(original->key), &a);
-	match_bounds_of(match_flat(new->key), &b);
-	modes = Max(a.mode_max, b.mode_max) - Min(a.mode_min, b.mode_min);
-	apart = bits_outside(b.traits, a.traits, 1) + bits_outside(b.wants, a.wants, 1);
 	for (int i = 0; i < 3; i++)
 	{
 		growth += (double) Max((int64) a.low[i] - b.low[i], 0) + Max((int64) b.high[i] - a.high[i], 0);
@@ -142,16 +197,30 @@ match_gist_penalty(PG_FUNCTION_ARGS)
 	}
 	growth += (double) DAY_UNITS * (Max(a.born_min - b.born_min, 0) + Max(b.born_max - a.born_max, 0));
 	*penalty = 1000.0 * modes + 50.0 * apart +
-		5.0 * (bits_outside(a.traits, b.traits, 1) + bits_outside(a.wants, b.wants, 1)) +
-		0.01 * ((a.tags_max == 0) != (b.tags_max == 0)) +
+		5.0 * (bits_outside(traits, new_traits) + bits_outside(wants, new_wants)) +
+		0.01 * (a.tagged != b.tagged) +
 		(growth + 0.001 * edges) / MATCH_UNIT;
 	PG_RETURN_POINTER(penalty);
 }
 
 /*
- * The order of the leaves: mode, the first lane, the region, whether there are
+ * The order of the leaves: mode, the clustering lane, the region, whether there are
  * tags, the age, the rest of the Hilbert curve, the other lanes, the id.
  */
+
+/*
+ * Every support function is told the options of its index but the one that
+ * sorts (PostgreSQL 15 to 18). compress is, and is called for each key of a
+ * build right before the sort gets it: here it leaves the lane to sort by.
+ */
+static int	sort_lane;
+
+Datum
+match_gist_compress(PG_FUNCTION_ARGS)
+{
+	sort_lane = lane_of(fcinfo);
+	PG_RETURN_POINTER(PG_GETARG_POINTER(0));
+}
 
 /* How far along a Hilbert curve through the cube around the earth a place is. */
 static uint64
@@ -208,14 +277,14 @@ leading_position(const MatchKey *key)
 	uint64		age = Min(key->born >> AGE_SHIFT, (1 << AGE_BITS) - 1);
 	uint64		region = position >> (3 * (CURVE_BITS - REGION_BITS));
 	uint64		rest = position & ((UINT64CONST(1) << 3 * (CURVE_BITS - REGION_BITS)) - 1);
-	uint64		tagged = match_tag_number(key->tags) > 0;
+	uint64		tagged = memcmp(key->tags, no_tags, sizeof(no_tags)) != 0;
 	int			left = 40 - 3 * REGION_BITS - 1 - AGE_BITS;
 
 	return ((region << 1 | tagged) << AGE_BITS | age) << left | rest >> (3 * (CURVE_BITS - REGION_BITS) - left);
 }
 
 static int
-compare_keys(const MatchKey *a, const MatchKey *b)
+compare_keys(const MatchKey *a, const MatchKey *b, int lane)
 {
 	uint64		p = leading_position(a);
 	uint64		q = leading_position(b);
@@ -223,10 +292,10 @@ compare_keys(const MatchKey *a, const MatchKey *b)
 
 	if (a->mode != b->mode)
 		return a->mode < b->mode ? -1 : 1;
-	if (a->traits[0] != b->traits[0])
-		return a->traits[0] < b->traits[0] ? -1 : 1;
-	if (a->wants[0] != b->wants[0])
-		return a->wants[0] < b->wants[0] ? -1 : 1;
+	if (a->traits[lane] != b->traits[lane])
+		return a->traits[lane] < b->traits[lane] ? -1 : 1;
+	if (a->wants[lane] != b->wants[lane])
+		return a->wants[lane] < b->wants[lane] ? -1 : 1;
 	if (p != q)
 		return p < q ? -1 : 1;
 	p = curve_position(a->at);
@@ -243,13 +312,13 @@ compare_keys(const MatchKey *a, const MatchKey *b)
 
 /* How far apart two neighbours of the order are, 0 to 4. */
 static int
-step_between(const MatchKey *a, const MatchKey *b)
+step_between(const MatchKey *a, const MatchKey *b, int lane)
 {
 	uint64		p = leading_position(a);
 	uint64		q = leading_position(b);
 	int			left = 40 - 3 * REGION_BITS;
 
-	if (a->mode != b->mode || a->traits[0] != b->traits[0] || a->wants[0] != b->wants[0])
+	if (a->mode != b->mode || a->traits[lane] != b->traits[lane] || a->wants[lane] != b->wants[lane])
 		return 4;
 	if (p >> left != q >> left)
 		return 3;
@@ -261,7 +330,7 @@ step_between(const MatchKey *a, const MatchKey *b)
 static int
 compare_full(Datum x, Datum y, SortSupport ssup)
 {
-	return compare_keys(DatumGetMatchKey(x), DatumGetMatchKey(y));
+	return compare_keys(DatumGetMatchKey(x), DatumGetMatchKey(y), sort_lane);
 }
 
 static int
@@ -276,7 +345,7 @@ abbreviate(Datum value, SortSupport ssup)
 {
 	const MatchKey *key = DatumGetMatchKey(value);
 
-	return (Datum) ((uint64) key->mode << 56 | (uint64) key->traits[0] << 48 | (uint64) key->wants[0] << 40 |
+	return (Datum) ((uint64) key->mode << 56 | (uint64) key->traits[sort_lane] << 48 | (uint64) key->wants[sort_lane] << 40 |
 					leading_position(key));
 }
 
@@ -303,8 +372,8 @@ match_gist_sortsupport(PG_FUNCTION_ARGS)
 }
 
 /*
- * Splitting a page that is full: where the modes differ, else where the first
- * lane does, else in a region by tags, else across the longest edge of place
+ * Splitting a page that is full: where the modes differ, else where the
+ * clustering lane does, else in a region by tags, else across the longest edge of place
  * and age. Each as near to the middle as it goes.
  */
 
@@ -353,7 +422,7 @@ middle_of(const MatchBounds *bounds, int axis)
 }
 
 static int
-find_split(SplitItem *items, int n)
+find_split(SplitItem *items, int n, int lane)
 {
 	int			split;
 	int64		longest = -1;
@@ -366,7 +435,7 @@ find_split(SplitItem *items, int n)
 		return split;
 
 	for (int i = 0; i < n; i++)
-		items[i].rank = items[i].bounds.traits[0] * 256 + items[i].bounds.wants[0];
+		items[i].rank = items[i].bounds.traits[lane] * 256 + items[i].bounds.wants[lane];
 	qsort(items, n, sizeof(SplitItem), compare_items);
 	if ((split = split_at_change(items, n, 2 * LEAST_SHARE)) > 0)
 		return split;
@@ -411,7 +480,7 @@ find_split(SplitItem *items, int n)
  * that is full and one tuple more, which is to be split as it goes best.
  */
 static int
-find_cut(const GistEntryVector *entries, int n)
+find_cut(const GistEntryVector *entries, int n, int lane)
 {
 	Size		size = 0;
 	Size		largest = 0;
@@ -422,7 +491,7 @@ find_cut(const GistEntryVector *entries, int n)
 
 	for (int i = FirstOffsetNumber; i <= n; i++)
 	{
-		Size		one = MAXALIGN(sizeof(IndexTupleData) + match_size(match_flat(entries->vector[i].key))) + sizeof(ItemIdData);
+		Size		one = MAXALIGN(sizeof(IndexTupleData) + match_size(match_stored(entries->vector[i].key))) + sizeof(ItemIdData);
 
 		size += one;
 		largest = Max(largest, one);
@@ -433,9 +502,9 @@ find_cut(const GistEntryVector *entries, int n)
 	middle = n / parts;
 	for (int i = Max(middle * 3 / 4, 1); i <= Min(middle * 5 / 4, (int) (PAGE_ROOM / largest)); i++)
 	{
-		const void *before = match_flat(entries->vector[i].key);
-		const void *after = match_flat(entries->vector[i + 1].key);
-		int			step = match_is_leaf(before) && match_is_leaf(after) ? step_between(before, after) : 0;
+		const void *before = match_stored(entries->vector[i].key);
+		const void *after = match_stored(entries->vector[i + 1].key);
+		int			step = match_is_leaf(before) && match_is_leaf(after) ? step_between(before, after, lane) : 0;
 
 		if (step > best_step || (step == best_step && abs(i - middle) < abs(best - middle)))
 		{
@@ -468,15 +537,16 @@ match_gist_picksplit(PG_FUNCTION_ARGS)
 	GIST_SPLITVEC *vector = (GIST_SPLITVEC *) PG_GETARG_POINTER(1);
 	int			n = entries->n - 1; /* the first is not used */
 	SplitItem  *items = palloc(n * sizeof(SplitItem));
+	int			lane = lane_of(fcinfo);
 
 	for (int i = 0; i < n; i++)
 	{
 		items[i].offset = i + FirstOffsetNumber;
-		match_bounds_of(match_flat(entries->vector[i + FirstOffsetNumber].key), &items[i].bounds);
+		match_bounds_of(match_stored(entries->vector[i + FirstOffsetNumber].key), &items[i].bounds);
 	}
-	vector->spl_nleft = find_cut(entries, n);
+	vector->spl_nleft = find_cut(entries, n, lane);
 	if (vector->spl_nleft == 0)
-		vector->spl_nleft = find_split(items, n);
+		vector->spl_nleft = find_split(items, n, lane);
 	vector->spl_nright = n - vector->spl_nleft;
 	vector->spl_left = palloc((n + 1) * sizeof(OffsetNumber));
 	vector->spl_right = palloc((n + 1) * sizeof(OffsetNumber));

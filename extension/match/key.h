@@ -37,9 +37,15 @@
 #define MATCH_NUMBER_MIN (INT16_MIN + 1)
 #define MATCH_NUMBER_MAX INT16_MAX
 
-/* The high half of the byte "head". */
+/*
+ * The high half of the byte "head": keys below 0x80, bounds from there. MATCH_KEY
+ * and MATCH_BOUNDS are what is written; extension/update/README.md says how to
+ * introduce the next.
+ */
 #define MATCH_KEY_1 0x10
 #define MATCH_BOUNDS_1 0xF0
+#define MATCH_KEY MATCH_KEY_1
+#define MATCH_BOUNDS MATCH_BOUNDS_1
 #define MATCH_KIND(head) ((head) & 0xF0)
 
 /* A person: what the tables and the leaves of the index hold. */
@@ -272,7 +278,16 @@ match_tag_number(const uint8_t *tags)
 static inline bool
 match_is_leaf(const void *value)
 {
-	return MATCH_KIND(((const MatchKey *) value)->head) != MATCH_BOUNDS_1;
+	return ((const MatchKey *) value)->head < 0x80;
+}
+
+/* In the format that everything here reads. */
+static inline bool
+match_is_current(const void *value)
+{
+	uint8_t		kind = MATCH_KIND(((const MatchKey *) value)->head);
+
+	return kind == MATCH_KEY || kind == MATCH_BOUNDS;
 }
 
 static inline bool

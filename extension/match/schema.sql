@@ -144,7 +144,6 @@ COMMENT ON FUNCTION rapport.match_gist_distance(internal, rapport.match_key, sma
 CREATE FUNCTION rapport.match_gist_sortsupport(internal) RETURNS void
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_sortsupport';
 COMMENT ON FUNCTION rapport.match_gist_sortsupport(internal) IS 'GiST support of match_key_ops.';
-
 CREATE OPERATOR CLASS rapport.match_key_ops
 	DEFAULT FOR TYPE rapport.match_key USING gist AS
 	OPERATOR 1 rapport.@@ (rapport.match_key, rapport.match_query),
@@ -156,6 +155,16 @@ CREATE OPERATOR CLASS rapport.match_key_ops
 	FUNCTION 7 rapport.match_gist_same(rapport.match_key, rapport.match_key, internal),
 	FUNCTION 8 (rapport.match_key, rapport.match_key) rapport.match_gist_distance(internal, rapport.match_key, smallint, oid, internal),
 	FUNCTION 11 rapport.match_gist_sortsupport(internal);
+
+CREATE FUNCTION rapport.match_gist_compress(internal) RETURNS internal
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_compress';
+COMMENT ON FUNCTION rapport.match_gist_compress(internal) IS 'GiST support of match_key_ops.';
+CREATE FUNCTION rapport.match_gist_options(internal) RETURNS void
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_options';
+COMMENT ON FUNCTION rapport.match_gist_options(internal) IS 'GiST support of match_key_ops: the option lane, 0 to 31, that an index clusters by.';
+ALTER OPERATOR FAMILY rapport.match_key_ops USING gist ADD
+	FUNCTION 3 (rapport.match_key, rapport.match_key) rapport.match_gist_compress(internal),
+	FUNCTION 10 (rapport.match_key, rapport.match_key) rapport.match_gist_options(internal);
 
 -- People
 
@@ -227,6 +236,20 @@ COMMENT ON COLUMN rapport.candidate.key IS
 'What others test this person with: what they are, and whom they accept two-way. It holds the mode as well.';
 CREATE INDEX candidate_key ON rapport.candidate USING gist (key);
 SELECT pg_catalog.pg_extension_config_dump('rapport.candidate', '');
+
+CREATE TABLE rapport.key_rebuild (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	made_of text NOT NULL,
+	started_at timestamp with time zone NOT NULL,
+	finished_at timestamp with time zone,
+	done_to bigint NOT NULL DEFAULT 0,
+	people bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE rapport.key_rebuild IS 'The last rebuild_keys(), and how far it is: at most one row.';
+COMMENT ON COLUMN rapport.key_rebuild.made_of IS 'What keys_made_of() said when it began; when that has changed, it begins again.';
+COMMENT ON COLUMN rapport.key_rebuild.done_to IS 'The person up to whom it is done; an interrupted one goes on after it.';
+COMMENT ON COLUMN rapport.key_rebuild.people IS 'How many profiles it has looked at.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.key_rebuild', '');
 
 CREATE TABLE rapport.swipe (
 	person_id bigint NOT NULL,

@@ -398,7 +398,7 @@ take_key(Reader *reader, MatchKey *key)
 	int			n = 0;
 
 	memset(key, 0, sizeof(*key));
-	key->head = MATCH_KEY_1;
+	key->head = MATCH_KEY;
 	take(reader, "1");
 	for (const Field *field = key_fields; field->name != NULL; field++)
 		take_field(reader, field, key);
@@ -520,7 +520,7 @@ match_key_check(const MatchKey *key)
 {
 	double		norm = 0;
 
-	if (MATCH_KIND(key->head) != MATCH_KEY_1)
+	if (MATCH_KIND(key->head) != MATCH_KEY)
 		return "The version is not known.";
 	if (key->id == INT64_MIN)
 		return "The id is out of range.";

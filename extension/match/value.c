@@ -124,6 +124,16 @@ query_from_text(const char *text, size_t size)
 	return query;
 }
 
+const void *
+match_convert(const void *value)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("match key of an unknown format"),
+			 errdetail("Its first byte is %02X.", ((const MatchKey *) value)->head),
+			 errhint("It was written by a newer version of rapport.")));
+}
+
 static char *
 key_to_text(const MatchKey *key)
 {
@@ -227,6 +237,7 @@ match_query_send(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(binary_of(query_to_text(PG_GETARG_MATCH_QUERY(0))));
 }
 
+/* As stored: a key in an older format is not what it would be now, and rebuild_keys() sees it. */
 static bool
 same_bits(const MatchKey *a, const MatchKey *b)
 {
@@ -236,13 +247,13 @@ same_bits(const MatchKey *a, const MatchKey *b)
 Datum
 match_key_eq(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(same_bits(PG_GETARG_MATCH_KEY(0), PG_GETARG_MATCH_KEY(1)));
+	PG_RETURN_BOOL(same_bits(match_flat(PG_GETARG_DATUM(0)), match_flat(PG_GETARG_DATUM(1))));
 }
 
 Datum
 match_key_ne(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(!same_bits(PG_GETARG_MATCH_KEY(0), PG_GETARG_MATCH_KEY(1)));
+	PG_RETURN_BOOL(!same_bits(match_flat(PG_GETARG_DATUM(0)), match_flat(PG_GETARG_DATUM(1))));
 }
 
 /*
@@ -497,7 +508,7 @@ new_key(int64 id, int64 mode)
 {
 	MatchKey   *key = palloc0(sizeof(MatchKey));
 
-	key->head = MATCH_KEY_1;
+	key->head = MATCH_KEY;
 	key->id = checked(id, PG_INT64_MIN + 1, PG_INT64_MAX, "id");
 	key->mode = checked(mode, 0, UINT8_MAX, "mode");
 	key->born = MATCH_BORN_UNSET;

@@ -18,7 +18,18 @@ match_flat(Datum value)
 	return VARATT_IS_4B_U(stored) ? stored : PG_DETOAST_DATUM_COPY(value);
 }
 
-#define DatumGetMatchKey(value) ((const MatchKey *) match_flat(value))
+/* A key or bounds of another format as this library would have written it. */
+extern const void *match_convert(const void *value);
+
+static inline const void *
+match_stored(Datum value)
+{
+	const void *flat = match_flat(value);
+
+	return match_is_current(flat) ? flat : match_convert(flat);
+}
+
+#define DatumGetMatchKey(value) ((const MatchKey *) match_stored(value))
 #define DatumGetMatchQuery(value) ((const MatchQuery *) match_flat(value))
 #define PG_GETARG_MATCH_KEY(n) DatumGetMatchKey(PG_GETARG_DATUM(n))
 #define PG_GETARG_MATCH_QUERY(n) DatumGetMatchQuery(PG_GETARG_DATUM(n))

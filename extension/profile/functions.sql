@@ -16,7 +16,9 @@ INSERT INTO rapport.setting_default (name, type, value, minimum, maximum, descri
 	('cell_doublings', 'integer', '4', 1, 8, 'How often cells double at most where few people live: 4 makes 16 km of 1.'),
 	('census_days', 'integer', '7', 1, 365, 'Days between two counts of take_census(): calls in between count nothing, so that nobody sees at once where people come and go.'),
 	('move_max_kmh', 'integer', '1000', 0, 100000, 'Travelling faster than this between two places is refused, in km/h. 0: no limit.'),
-	('moves_a_day', 'integer', '50', 0, 30000, 'How often a day (UTC) a person may change the grid cell. 0: no limit.');
+	('moves_a_day', 'integer', '50', 0, 30000, 'How often a day (UTC) a person may change the grid cell. 0: no limit.'),
+	('activity_step_days', 'integer', '1', 1, 365,
+	 'Days after which the active day of a person is noted anew. 1: each day; more spares writes to the match index, and people seem active up to so many days less one earlier than they were.');
 
 INSERT INTO rapport.dump_exception (rel, reason) VALUES
 	('rapport.mode', 'built-in rows are made by the install script'),
@@ -366,15 +368,35 @@ COMMENT ON FUNCTION rapport.shown_cell(bigint, integer) IS
 
 -- Changes
 
+CREATE OR REPLACE FUNCTION rapport.note_activity(ids bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	today date := rapport.today();
+	latest date := today - rapport.setting_int('activity_step_days');
+	noted bigint[];
+BEGIN
+	-- Whose day is late enough is left alone: an upsert would write a lock of the row.
+	WITH written AS (
+		INSERT INTO rapport.activity AS a (person_id, active_on)
+		SELECT i, today
+		FROM unnest(ids) AS i
+		WHERE NOT EXISTS (SELECT FROM rapport.activity AS n WHERE n.person_id = i AND n.active_on > latest)
+		ON CONFLICT ON CONSTRAINT activity_pkey DO UPDATE SET active_on = excluded.active_on
+		WHERE a.active_on <= latest
+		RETURNING a.person_id)
+	SELECT pg_catalog.array_agg(w.person_id) INTO noted FROM written AS w;
+	RETURN noted;
+END;
+$$;
+COMMENT ON FUNCTION rapport.note_activity(bigint[]) IS
+'Notes today as the active day of those whose noted day is activity_step_days old or older, and returns them; NULL if there are none.';
+
 CREATE OR REPLACE FUNCTION rapport.people_changed(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-	INSERT INTO rapport.activity AS a (person_id, active_on)
-	SELECT i, rapport.today()
-	FROM unnest(ids) AS i
-	ON CONFLICT ON CONSTRAINT activity_pkey DO UPDATE SET active_on = excluded.active_on
-	WHERE a.active_on < excluded.active_on;
+	PERFORM rapport.note_activity(ids);
 	PERFORM rapport.run_hooks('person_changed', ids);
 END;
 $$;
@@ -386,21 +408,14 @@ AS $$
 DECLARE
 	changed bigint[];
 BEGIN
-	WITH written AS (
-		INSERT INTO rapport.activity AS a (person_id, active_on)
-		SELECT i, rapport.today()
-		FROM unnest(ids) AS i
-		ON CONFLICT ON CONSTRAINT activity_pkey DO UPDATE SET active_on = excluded.active_on
-		WHERE a.active_on < excluded.active_on
-		RETURNING a.person_id)
-	SELECT pg_catalog.array_agg(w.person_id) INTO changed FROM written AS w;
+	changed := rapport.note_activity(ids);
 	IF changed IS NOT NULL THEN
 		PERFORM rapport.run_hooks('person_changed', changed);
 	END IF;
 END;
 $$;
 COMMENT ON FUNCTION rapport.mark_active(bigint[]) IS
-'Marks people active today, for writes of other topics; people_changed hooks run only for whom the day is new.';
+'Marks people active today, for writes of other topics; person_changed hooks run only for those whom note_activity() notes.';
 
 CREATE OR REPLACE FUNCTION rapport.my_profile(OUT person_id bigint, OUT display_name text, OUT birth_date date, OUT age integer,
 											  OUT about text, OUT attributes jsonb, OUT tags text[], OUT embedding real[],
@@ -773,6 +788,29 @@ COMMENT ON FUNCTION rapport.define_attribute(text, text, text[], numeric, numeri
 'Adds an attribute: a choice with options (7 a lane of 32; give more lanes to leave room), or a number with minimum, maximum and step (1; at most 4 numbers). strength is what preferences on it do by default: two_way, one_way or soft; weight counts where it is soft. Define the most selective choice first: the index clusters by the first. For operators. Errors: invalid_value, missing_field, out_of_range, conflict.';
 GRANT EXECUTE ON FUNCTION rapport.define_attribute(text, text, text[], numeric, numeric, numeric, text, real, integer) TO rapport_service;
 
+CREATE OR REPLACE FUNCTION rapport.change_attribute(code text, strength text DEFAULT NULL, weight real DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+BEGIN
+	IF change_attribute.strength NOT IN ('two_way', 'one_way', 'soft') THEN
+		PERFORM rapport.fail('invalid_value', 'A strength is two_way, one_way or soft.');
+	END IF;
+	IF NOT (coalesce(change_attribute.weight, 1) BETWEEN 0 AND 100) THEN
+		PERFORM rapport.fail('out_of_range', 'A weight lies between 0 and 100.');
+	END IF;
+	UPDATE rapport.attribute AS a
+	SET strength = coalesce(change_attribute.strength, a.strength),
+		weight = coalesce(change_attribute.weight, a.weight)
+	WHERE a.code = change_attribute.code;
+	IF NOT FOUND THEN
+		PERFORM rapport.fail('unknown_attribute', format('%L is not an attribute.', change_attribute.code));
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.change_attribute(text, text, real) IS
+'Changes the default strength of an attribute (two_way, one_way, soft), its weight, or both; NULL leaves it. A weight counts at once, and so does a strength for whom people see; for who sees them when they change, or when CALL rapport.rebuild_keys() comes to them. For operators. Errors: unknown_attribute, invalid_value, out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.change_attribute(text, text, real) TO rapport_service;
+
 CREATE OR REPLACE FUNCTION rapport.define_label(attribute text, option text, locale text, label text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
@@ -826,7 +864,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.require_step(text, boolean) IS
-'Makes a step (display_name, about, attribute:gender ...) required before a person is a candidate, or not; NULL brings the default back. People already there are judged when they change, or at once by CALL rapport.refresh_people(). For operators. Errors: invalid_value.';
+'Makes a step (display_name, about, attribute:gender ...) required before a person is a candidate, or not; NULL brings the default back. People already there are judged when they change, or when CALL rapport.rebuild_keys() comes to them. For operators. Errors: invalid_value.';
 GRANT EXECUTE ON FUNCTION rapport.require_step(text, boolean) TO rapport_service;
 
 CREATE OR REPLACE FUNCTION rapport.refresh_people_after(after bigint, batch integer DEFAULT 10000) RETURNS bigint

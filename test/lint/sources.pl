@@ -96,12 +96,16 @@ my %rule = (
 	'a function body stands once' => sub {
 		my ($root) = @_;
 		my (%seen, @bad);
+		my $schema = join('', map { slurp($_) } found($root, 'extension/*/schema.sql'));
 		for my $file (found($root, 'extension/*/*.sql'))
 		{
 			my $text = slurp($file);
 			while ($text =~ /^CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) (rapport\.\w+)\s*\((.*?)\)\s*(?:RETURNS|LANGUAGE|$)/msg)
 			{
 				my $key = "$1(" . ($2 =~ s/\s+/ /gr) . ')';
+				# A delta declares what operators stand on as schema.sql does; its body is in C.
+				my ($statement) = substr($text, $-[0]) =~ /\A(.*?;)\n/s;
+				next if $file =~ m{/extension/update/} && $statement =~ /LANGUAGE c / && index($schema, $statement) >= 0;
 				push @bad, "$key in $file" if $seen{$key}++;
 			}
 		}

@@ -46,7 +46,7 @@ random_key(MatchKey *key)
 
 	memset(key, 0, sizeof(*key));
 	match_set_size(key, MATCH_KEY_FIXED + n);
-	key->head = MATCH_KEY_1 | (uint8_t) between(0, 15);
+	key->head = MATCH_KEY | (uint8_t) between(0, 15);
 	key->mode = (uint8_t) between(0, 2);
 	key->age_max = (uint8_t) between(0, 255);
 	key->age_min = (uint8_t) between(0, key->age_max);
