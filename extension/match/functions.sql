@@ -53,6 +53,22 @@ tags with tag_weights are those of the viewer (NULL: the bits of the key, equal 
 as far as bits tell: look at the tags themselves as well. sort is best, nearest (by the first of the rising bucket_km that reaches), newest (by day joined) or active (by day active);
 equals are in the order of the score. Raises 22xxx.';
 
+CREATE OR REPLACE FUNCTION rapport.match_query_filter(
+	query rapport.match_query, accept_wants bytea DEFAULT NULL, active_since date DEFAULT NULL, joined_since date DEFAULT NULL,
+	radius_km double precision DEFAULT NULL, tags text[] DEFAULT NULL, shared_tags integer DEFAULT NULL, own_tags integer DEFAULT NULL,
+	sort text DEFAULT NULL, bucket_km double precision[] DEFAULT NULL)
+	RETURNS rapport.match_query
+	LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_query_filter';
+COMMENT ON FUNCTION rapport.match_query_filter(rapport.match_query, bytea, date, date, double precision, text[], integer, integer, text, double precision[]) IS
+'The query with filters for one call: only answers that accept_wants holds too, nobody before active_since or joined_since, radius_km as far as the viewer looks (infinity: everywhere), only people with all of these tags
+and at least shared_tags of the viewer''s, who has own_tags of them - both as far as bits tell: look at the tags themselves as well -, and in the order sort, as match_query() takes it. NULL leaves as it is. Raises 22xxx.';
+
+CREATE OR REPLACE FUNCTION rapport.match_query_relax(query rapport.match_query, rule text, place integer DEFAULT 0)
+	RETURNS rapport.match_query
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_query_relax';
+COMMENT ON FUNCTION rapport.match_query_relax(rapport.match_query, text, integer) IS
+'The query without one rule of the viewer: age, distance, lane (of the attribute whose first lane is place, from 0) or number (place from 0). The rules of the others stand. Tells whom @@ takes then; scores are as before. Raises 22xxx.';
+
 CREATE OR REPLACE FUNCTION rapport.match_explain(key rapport.match_key, query rapport.match_query)
 	RETURNS jsonb
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_explain';
@@ -1078,7 +1094,121 @@ END;
 COMMENT ON FUNCTION rapport.score_parts(jsonb) IS
 'One row: the terms of a score, 0 to 1, in an answer of match_explain(); the distance in it is rounded more than the others, as distances leave only as steps. Use in FROM, there it is inlined.';
 
-CREATE OR REPLACE FUNCTION rapport.discover(mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION rapport.match_filters(
+	radius_km integer, everywhere boolean, active_within_days integer,
+	joined_within_days integer, options jsonb, tags text[], min_shared_tags integer)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	rules jsonb;
+	read record;
+	rule text;
+	allowed jsonb;
+	accepts bigint[];
+	found jsonb := '{}';
+BEGIN
+	IF pg_catalog.num_nonnulls(radius_km, everywhere, active_within_days, joined_within_days, options, tags, min_shared_tags) = 0 THEN
+		RETURN NULL;
+	END IF;
+	IF radius_km NOT BETWEEN 1 AND 20000 THEN
+		PERFORM rapport.fail('out_of_range', 'radius_km takes 1 to 20000.');
+	ELSIF radius_km IS NOT NULL AND everywhere THEN
+		PERFORM rapport.fail('invalid_value', 'Either radius_km or everywhere.');
+	ELSIF active_within_days NOT BETWEEN 0 AND 36500 THEN
+		PERFORM rapport.fail('out_of_range', 'active_within_days takes 0 to 36500.');
+	ELSIF joined_within_days NOT BETWEEN 0 AND 36500 THEN
+		PERFORM rapport.fail('out_of_range', 'joined_within_days takes 0 to 36500.');
+	ELSIF min_shared_tags NOT BETWEEN 0 AND 50 THEN
+		PERFORM rapport.fail('out_of_range', 'min_shared_tags takes 0 to 50.');
+	ELSIF pg_catalog.jsonb_typeof(options) <> 'object' THEN
+		PERFORM rapport.fail('wrong_type', 'options is an object of attributes, each with only, never or both.');
+	END IF;
+	IF options IS NOT NULL OR tags IS NOT NULL THEN
+		rules := rapport.profile_rules();
+	END IF;
+	IF options IS NOT NULL THEN
+		SELECT pg_catalog.format('%s takes only, never or both.', o.key) INTO rule
+		FROM pg_catalog.jsonb_each(options) AS o
+		WHERE pg_catalog.jsonb_typeof(o.value) <> 'object' OR o.value = '{}' OR o.value - ARRAY['only', 'never'] <> '{}'
+			OR o.value -> 'only' = 'null' OR o.value -> 'never' = 'null'
+		LIMIT 1;
+		IF rule IS NOT NULL THEN
+			PERFORM rapport.fail('wrong_type', rule);
+		END IF;
+		FOREACH rule IN ARRAY ARRAY['only', 'never']
+		LOOP
+			SELECT pg_catalog.jsonb_object_agg(o.key, o.value -> rule) INTO allowed FROM pg_catalog.jsonb_each(options) AS o WHERE o.value ? rule;
+			CONTINUE WHEN allowed IS NULL;
+			-- As preferences are read.
+			SELECT p.accepts, p.problems INTO read FROM rapport.read_preference(NULL, pg_catalog.jsonb_build_object('accepts', allowed), rules) AS p;
+			IF read.problems IS NOT NULL THEN
+				PERFORM rapport.fail_first(read.problems);
+			END IF;
+			SELECT pg_catalog.array_agg(coalesce(accepts[n] & m.mask, accepts[n], m.mask) ORDER BY n) INTO accepts
+			FROM pg_catalog.generate_series(1, greatest(pg_catalog.cardinality(accepts), pg_catalog.cardinality(read.accepts))) AS n
+			CROSS JOIN LATERAL (SELECT CASE rule WHEN 'only' THEN read.accepts[n] ELSE ~read.accepts[n] END AS mask) AS m;
+		END LOOP;
+		IF accepts IS NOT NULL THEN
+			found := pg_catalog.jsonb_build_object('accepts', accepts);
+		END IF;
+	END IF;
+	IF tags IS NOT NULL THEN
+		-- As tags of a profile are read.
+		SELECT p.tags, p.problems INTO read FROM rapport.read_profile(NULL, pg_catalog.jsonb_build_object('tags', tags), rules) AS p;
+		IF read.problems IS NOT NULL THEN
+			PERFORM rapport.fail_first(read.problems);
+		END IF;
+		IF read.tags <> '{}' THEN
+			found := found || pg_catalog.jsonb_build_object('tags', read.tags);
+		END IF;
+	END IF;
+	found := found || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+		'radius_km', radius_km, 'everywhere', nullif(everywhere, false), 'active_within_days', active_within_days,
+		'joined_within_days', joined_within_days, 'min_shared_tags', nullif(min_shared_tags, 0)));
+	RETURN nullif(found, '{}');
+END;
+$$;
+COMMENT ON FUNCTION rapport.match_filters(integer, boolean, integer, integer, jsonb, text[], integer) IS
+'The filters of one call of discover(), checked and in one form: as given, but options as accepts, a mask of options by attribute id; NULL for none. Errors: out_of_range, invalid_value, wrong_type, unknown_attribute, unknown_option.';
+
+CREATE OR REPLACE FUNCTION rapport.match_filtered(query rapport.match_query, filters jsonb, own_tags text[], day date, sort text)
+RETURNS rapport.match_query
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+	IF sort NOT IN ('best', 'nearest', 'newest', 'active') THEN
+		PERFORM rapport.fail('invalid_value', 'sort takes best, nearest, newest or active.');
+	END IF;
+	IF filters IS NULL AND sort IS NULL THEN
+		RETURN match_filtered.query;
+	END IF;
+	RETURN (
+		SELECT rapport.match_query_filter(
+				   query => query,
+				   accept_wants => CASE WHEN filters ? 'accepts' THEN
+					   rapport.want_lanes((SELECT pg_catalog.array_agg(x.mask::bigint ORDER BY x.n)
+										   FROM pg_catalog.jsonb_array_elements_text(filters -> 'accepts') WITH ORDINALITY AS x (mask, n)),
+										  NULL, map.lane_of, map.lanes_of) END,
+				   active_since => day - (filters ->> 'active_within_days')::integer,
+				   joined_since => day - (filters ->> 'joined_within_days')::integer,
+				   radius_km => CASE WHEN filters ? 'everywhere' THEN 'infinity' ELSE (filters ->> 'radius_km')::double precision END,
+				   tags => ARRAY(SELECT pg_catalog.jsonb_array_elements_text(filters -> 'tags')),
+				   shared_tags => (filters ->> 'min_shared_tags')::integer,
+				   own_tags => pg_catalog.cardinality(own_tags),
+				   sort => sort,
+				   bucket_km => rapport.setting_text('distance_buckets')::double precision[])
+		FROM rapport.attribute_map() AS map);
+END;
+$$;
+COMMENT ON FUNCTION rapport.match_filtered(rapport.match_query, jsonb, text[], date, text) IS
+'A query with the match_filters() of a person who has own_tags, in the order sort; nearest goes by the steps of distance_bucket(). Errors: invalid_value.';
+
+CREATE OR REPLACE FUNCTION rapport.discover(
+	mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL, sort text DEFAULT NULL,
+	radius_km integer DEFAULT NULL, everywhere boolean DEFAULT NULL, active_within_days integer DEFAULT NULL,
+	joined_within_days integer DEFAULT NULL, options jsonb DEFAULT NULL, tags text[] DEFAULT NULL, min_shared_tags integer DEFAULT NULL,
+	scoring text DEFAULT NULL)
 RETURNS TABLE (person_id bigint, display_name text, age integer, distance_km integer, score double precision,
 			   shared_tags text[], attributes jsonb, about text, why jsonb, cursor text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET extra_float_digits = 1 SET jit = off
@@ -1089,10 +1219,12 @@ DECLARE
 	size integer := rapport.match_page_size(page_size);
 	mode_id smallint := rapport.match_mode(me, mode);
 	my_key rapport.match_key := rapport.match_side(me, mode_id, 2);
+	filters jsonb := rapport.match_filters(radius_km, everywhere, active_within_days, joined_within_days, options, tags, min_shared_tags);
 	my_tags text[];
+	asked_tags text[];
 	active_days integer := rapport.setting_int('active_within_days');
 	day date := rapport.today();
-	my_weights jsonb := rapport.scoring_weights(mode_id);
+	my_weights jsonb := rapport.scoring_weights(mode_id, scoring);
 	scope text;
 	place text;
 	query rapport.match_query;
@@ -1100,9 +1232,9 @@ DECLARE
 	keys rapport.match_key[];
 	costs double precision[];
 BEGIN
-	-- A change of the profile, the preference or the weights ends the cursors made before.
-	SELECT p.tags, format('discover %s %s %s %s %s ', me, mode_id, extract(epoch FROM p.updated_at), extract(epoch FROM f.updated_at),
-						  concat_ws(' ', my_weights, t.weights))
+	-- A change of the profile, the preference, the weights or of what is asked ends the cursors made before.
+	SELECT p.tags, format('discover %s %s %s %s %s %s %s ', me, mode_id, extract(epoch FROM p.updated_at), extract(epoch FROM f.updated_at),
+						  concat_ws(' ', my_weights, t.weights), filters, CASE sort WHEN 'nearest' THEN rapport.setting_text('distance_buckets') ELSE coalesce(sort, 'best') END)
 	INTO my_tags, scope
 	FROM rapport.profile AS p
 	JOIN rapport.preference AS f ON f.person_id = p.person_id
@@ -1117,14 +1249,17 @@ BEGIN
 			place := rapport.unseal(scope || day, after);
 		END IF;
 		IF place IS NULL THEN
-			PERFORM rapport.fail('invalid_cursor');
+			PERFORM rapport.fail('invalid_cursor', 'It goes on only with the mode, filters, order, profile and preferences it was made with.');
 		END IF;
 	END IF;
 	scope := scope || day;
 	query := rapport.match_query_see(
-		rapport.match_query_for(me, mode_id, my_key, day, '{}', CASE WHEN active_days > 0 THEN day - active_days END,
-								split_part(place, ' ', 1)::double precision, split_part(place, ' ', 2)::bigint, my_weights),
+		rapport.match_filtered(
+			rapport.match_query_for(me, mode_id, my_key, day, '{}', CASE WHEN active_days > 0 THEN day - active_days END,
+									split_part(place, ' ', 1)::double precision, split_part(place, ' ', 2)::bigint, my_weights),
+			filters, my_tags, day, sort),
 		me, mode_id);
+	asked_tags := ARRAY(SELECT jsonb_array_elements_text(filters -> 'tags'));
 	SELECT array_agg(hit.person_id ORDER BY hit.cost, hit.person_id),
 		   array_agg(hit.key ORDER BY hit.cost, hit.person_id),
 		   array_agg(hit.cost ORDER BY hit.cost, hit.person_id)
@@ -1134,6 +1269,12 @@ BEGIN
 		SELECT c.person_id, c.key, c.key <-> query AS cost
 		FROM rapport.candidate AS c
 		WHERE c.key @@ query
+		-- Of tags the index knows bits alone.
+		AND ((filters ?| '{tags,min_shared_tags}') IS NOT TRUE
+			 OR (SELECT p.tags @> asked_tags
+						AND (SELECT count(*) FROM unnest(p.tags) AS t WHERE t = ANY (my_tags)) >= coalesce((filters ->> 'min_shared_tags')::integer, 0)
+				 FROM rapport.profile AS p
+				 WHERE p.person_id = c.person_id))
 		ORDER BY c.key <-> query
 		FETCH FIRST (size) ROWS WITH TIES) AS hit;
 	-- Cut here and not there: of equal costs the lower id comes first.
@@ -1156,9 +1297,179 @@ BEGIN
 	ORDER BY hit.place;
 END;
 $$;
-COMMENT ON FUNCTION rapport.discover(text, integer, text) IS
-'People who fit me and whom I fit, exactly, best first: everyone in the mode (NULL: the first I take part in) except those I swiped on and those blocked either way. page_size is 1 to 100 (20); after is the cursor of the last row of the page before: whoever does not change between pages appears exactly once. distance_km is an upper bound in steps (2, 5, 10 ... 1000; NULL further or unknown), score 0 to 1, why its parts. Errors: profile_incomplete, mode_not_enabled, unknown_mode, out_of_range, invalid_cursor.';
-GRANT EXECUTE ON FUNCTION rapport.discover(text, integer, text) TO rapport_user;
+COMMENT ON FUNCTION rapport.discover(text, integer, text, text, integer, boolean, integer, integer, jsonb, text[], integer, text) IS
+'People who fit me and whom I fit, exactly, best first: everyone in the mode (NULL: the first I take part in) except those I swiped on and those blocked either way. page_size is 1 to 100 (20); after is the cursor of the last row of the page before, with everything else as it was: whoever does not change between pages appears exactly once.
+sort is best, nearest (by steps of distance), newest (by the day they joined) or active (by the day they were last); equals come best first. scoring is a scoring profile that is offered, NULL that of the mode.
+Filters narrow this call: radius_km (1 to 20000) or everywhere take the place of how far I look, active_within_days and joined_within_days count back from today, options are answers by attribute ({"smoker": {"only": ["no"]}, "diet": {"never": ["vegan", null]}}, null: no answer), tags are those that a person must have, all of them, min_shared_tags how many of mine.
+distance_km is an upper bound in steps (2, 5, 10 ... 1000; NULL further or unknown), score 0 to 1, why its parts. Why there is nobody tells discover_reason(). Errors: profile_incomplete, mode_not_enabled, unknown_mode, out_of_range, invalid_value, wrong_type, unknown_attribute, unknown_option, unknown_scoring, invalid_cursor.';
+GRANT EXECUTE ON FUNCTION rapport.discover(text, integer, text, text, integer, boolean, integer, integer, jsonb, text[], integer, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.match_count(query rapport.match_query, filters jsonb, own_tags text[], up_to integer) RETURNS integer
+-- The index, which stops at the limit, whatever the statistics say.
+LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+	asked_tags text[] := ARRAY(SELECT pg_catalog.jsonb_array_elements_text(filters -> 'tags'));
+	shared integer := coalesce((filters ->> 'min_shared_tags')::integer, 0);
+BEGIN
+	RETURN (
+		SELECT pg_catalog.count(*)
+		FROM (SELECT
+			  FROM rapport.candidate AS c
+			  WHERE c.key OPERATOR(rapport.@@) query
+			  AND (asked_tags = '{}' AND shared = 0
+				   OR (SELECT p.tags @> asked_tags AND (SELECT pg_catalog.count(*) FROM pg_catalog.unnest(p.tags) AS t WHERE t = ANY (own_tags)) >= shared
+					   FROM rapport.profile AS p
+					   WHERE p.person_id = c.person_id))
+			  LIMIT up_to) AS hit);
+END;
+$$;
+COMMENT ON FUNCTION rapport.match_count(rapport.match_query, jsonb, text[], integer) IS
+'How many candidates a query with these match_filters() of a person with own_tags finds, at most up_to.';
+
+CREATE OR REPLACE FUNCTION rapport.match_reason(person_id bigint, mode smallint, key rapport.match_key, filters jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	enough CONSTANT integer := 100;
+	day date := rapport.today();
+	active_days integer := rapport.setting_int('active_within_days');
+	mine rapport.preference;
+	my_tags text[];
+	blocked bigint[];
+	plain rapport.match_query := rapport.match_query_see(
+		rapport.match_query_for(person_id, mode, key, day, '{}', CASE WHEN active_days > 0 THEN day - active_days END, weights => '{}'), person_id, mode);
+	query rapport.match_query;
+	contradictions jsonb;
+	rules jsonb;
+	seen integer;
+BEGIN
+	SELECT f.* INTO mine FROM rapport.preference AS f WHERE f.person_id = match_reason.person_id AND f.mode = match_reason.mode;
+	SELECT p.tags INTO my_tags FROM rapport.profile AS p WHERE p.person_id = match_reason.person_id;
+	-- Which answers to an attribute pass the filters and the preference, if that is a hard one.
+	SELECT pg_catalog.jsonb_agg(a.code ORDER BY a.attribute_id) INTO contradictions
+	FROM rapport.attribute AS a
+	WHERE filters -> 'accepts' ->> (a.attribute_id - 1) IS NOT NULL
+	AND (filters -> 'accepts' ->> (a.attribute_id - 1))::bigint
+		& CASE WHEN coalesce(nullif(mine.strengths[a.attribute_id], 0), CASE a.strength WHEN 'soft' THEN 3 ELSE 1 END) < 3 THEN coalesce(mine.accepts[a.attribute_id], -1) ELSE -1 END
+		& (SELECT 1 + coalesce(pg_catalog.sum(1::bigint << o.option), 0)::bigint FROM rapport.attribute_option AS o WHERE o.attribute_id = a.attribute_id) = 0;
+	IF contradictions IS NOT NULL THEN
+		RETURN pg_catalog.jsonb_build_object('code', 'contradiction', 'attributes', contradictions);
+	END IF;
+	query := rapport.match_filtered(plain, filters, my_tags, day, NULL);
+	IF rapport.match_count(query, filters, my_tags, 1) > 0 THEN
+		RETURN NULL;
+	END IF;
+	SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object('rule', r.rule, 'people', r.people, 'more', r.people = enough)
+								ORDER BY r.people DESC, r.ord, r.rule COLLATE "C")
+	INTO rules
+	FROM (
+		-- Without one filter.
+		SELECT 1 AS ord, o.rule, rapport.match_count(rapport.match_filtered(plain, o.others, my_tags, day, NULL), o.others, my_tags, enough) AS people
+		FROM (SELECT k AS rule, filters - k AS others
+			  FROM pg_catalog.jsonb_object_keys(filters) AS k
+			  WHERE k NOT IN ('accepts', 'everywhere')
+			  UNION ALL
+			  SELECT 'options.' || a.code, pg_catalog.jsonb_set(filters, ARRAY['accepts', (a.attribute_id - 1)::text], 'null')
+			  FROM rapport.attribute AS a
+			  WHERE filters -> 'accepts' ->> (a.attribute_id - 1) IS NOT NULL) AS o
+		UNION ALL
+		-- Without one preference.
+		SELECT 2, o.rule, rapport.match_count(rapport.match_query_relax(query, o.kind, o.place), filters, my_tags, enough)
+		FROM (SELECT 'age' AS rule, 'age' AS kind, 0 AS place
+			  WHERE pg_catalog.num_nonnulls(mine.age_min, mine.age_max) > 0
+			  UNION ALL
+			  SELECT 'max_distance_km', 'distance', 0
+			  WHERE mine.max_distance_km IS NOT NULL
+			  AND (filters ?| '{radius_km,everywhere}') IS NOT TRUE
+			  UNION ALL
+			  SELECT 'accepts.' || a.code, 'lane', a.lane
+			  FROM rapport.attribute AS a
+			  WHERE a.kind = 'choice'
+			  AND mine.accepts[a.attribute_id] IS NOT NULL
+			  AND coalesce(nullif(mine.strengths[a.attribute_id], 0), CASE a.strength WHEN 'soft' THEN 3 ELSE 1 END) < 3
+			  UNION ALL
+			  SELECT 'ranges.' || a.code, 'number', a.slot
+			  FROM rapport.attribute AS a
+			  WHERE a.kind = 'number'
+			  AND mine.number_min[a.slot + 1] IS NOT NULL
+			  AND coalesce(nullif(mine.strengths[a.attribute_id], 0), CASE a.strength WHEN 'soft' THEN 3 ELSE 1 END) < 3) AS o) AS r
+	WHERE r.people > 0;
+	blocked := ARRAY(SELECT b.other_id FROM rapport.block AS b WHERE b.person_id = match_reason.person_id
+					UNION ALL
+					SELECT b.other_id FROM rapport.blocked_by AS b WHERE b.person_id = match_reason.person_id);
+	seen := rapport.match_count(rapport.match_filtered(
+		rapport.match_query_for(person_id, mode, key, day, blocked, CASE WHEN active_days > 0 THEN day - active_days END, weights => '{}'),
+		filters, my_tags, day, NULL), filters, my_tags, enough);
+	RETURN pg_catalog.jsonb_build_object('code', CASE WHEN seen > 0 THEN 'all_seen' WHEN rules IS NOT NULL THEN 'too_narrow' ELSE 'nobody' END,
+										 'without', coalesce(rules, '[]'));
+END;
+$$;
+COMMENT ON FUNCTION rapport.match_reason(bigint, smallint, rapport.match_key, jsonb) IS
+'Why discover() with these match_filters() finds nobody, for somebody whose match_side() key is: as discover_reason() says it; NULL if it does find somebody.';
+
+CREATE OR REPLACE FUNCTION rapport.discover_reason(
+	mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL, sort text DEFAULT NULL,
+	radius_km integer DEFAULT NULL, everywhere boolean DEFAULT NULL, active_within_days integer DEFAULT NULL,
+	joined_within_days integer DEFAULT NULL, options jsonb DEFAULT NULL, tags text[] DEFAULT NULL, min_shared_tags integer DEFAULT NULL,
+	scoring text DEFAULT NULL)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	mode_id smallint := rapport.match_mode(me, mode);
+BEGIN
+	IF after IS NOT NULL THEN
+		RETURN '{"code": "end"}';
+	END IF;
+	RETURN rapport.match_reason(me, mode_id, rapport.match_side(me, mode_id, 2), rapport.match_filters(radius_km, everywhere, active_within_days, joined_within_days, options, tags, min_shared_tags));
+END;
+$$;
+COMMENT ON FUNCTION rapport.discover_reason(text, integer, text, text, integer, boolean, integer, integer, jsonb, text[], integer, text) IS
+'Why a page of discover() with the same arguments is empty; NULL if the first is not. code is end (the page before was the last), contradiction (no answer to the attributes passes both the filters and my preferences), all_seen (I swiped on everyone who fits), too_narrow or nobody.
+without lists the filters and preferences that keep others out all alone, with how many people there are without that one (up to 100, more: or more). Errors: as discover().';
+GRANT EXECUTE ON FUNCTION rapport.discover_reason(text, integer, text, text, integer, boolean, integer, integer, jsonb, text[], integer, text) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.count_discoverable(
+	mode text DEFAULT NULL,
+	radius_km integer DEFAULT NULL, everywhere boolean DEFAULT NULL, active_within_days integer DEFAULT NULL,
+	joined_within_days integer DEFAULT NULL, options jsonb DEFAULT NULL, tags text[] DEFAULT NULL, min_shared_tags integer DEFAULT NULL,
+	up_to integer DEFAULT NULL, OUT people integer, OUT more boolean, OUT label text, OUT reason jsonb)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	mode_id smallint := rapport.match_mode(me, mode);
+	my_key rapport.match_key := rapport.match_side(me, mode_id, 2);
+	filters jsonb := rapport.match_filters(radius_km, everywhere, active_within_days, joined_within_days, options, tags, min_shared_tags);
+	my_tags text[];
+	active_days integer := rapport.setting_int('active_within_days');
+	day date := rapport.today();
+BEGIN
+	up_to := coalesce(up_to, 1000);
+	IF up_to NOT BETWEEN 1 AND 10000 THEN
+		PERFORM rapport.fail('out_of_range', 'up_to takes 1 to 10000.');
+	END IF;
+	SELECT p.tags INTO my_tags FROM rapport.profile AS p WHERE p.person_id = me;
+	people := rapport.match_count(
+		rapport.match_query_see(
+			rapport.match_filtered(
+				rapport.match_query_for(me, mode_id, my_key, day, '{}', CASE WHEN active_days > 0 THEN day - active_days END, weights => '{}'),
+				filters, my_tags, day, NULL),
+			me, mode_id),
+		filters, my_tags, up_to + 1);
+	more := people > up_to;
+	people := least(people, up_to);
+	label := people || CASE WHEN more THEN '+' ELSE '' END;
+	IF people = 0 THEN
+		reason := rapport.match_reason(me, mode_id, my_key, filters);
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.count_discoverable(text, integer, boolean, integer, integer, jsonb, text[], integer, integer) IS
+'How many people discover() with these filters would show me, counted up to up_to (1 to 10000; 1000): more tells that there are more, label is the number with a + then; reason why there is nobody, as discover_reason() says it. Errors: as discover().';
+GRANT EXECUTE ON FUNCTION rapport.count_discoverable(text, integer, boolean, integer, integer, jsonb, text[], integer, integer) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.fits(person_id bigint, other_id bigint, mode smallint) RETURNS boolean
 LANGUAGE plpgsql STABLE

@@ -196,6 +196,7 @@ typedef struct MatchQuery
 	int16_t		soft_number_max[MATCH_NUMBERS];
 	uint8_t		accept[MATCH_LANES];
 	uint8_t		soft[MATCH_LANES];
+	uint8_t		asked_tags[MATCH_TAG_BYTES];	/* bits that all must be there */
 
 	/* From here on: match_query_finish(). */
 	uint16_t	born_min;

@@ -411,6 +411,21 @@ shares_tags(const MatchQuery *query, const uint8_t *tags)
 	return shared >= query->shared_min;
 }
 
+/* Whether all the bits that are asked for are there. */
+static inline bool
+has_asked(const MatchQuery *query, const uint8_t *tags)
+{
+	uint64_t	asked[2];
+	uint64_t	there[2];
+
+	/* 14 bytes as two words that overlap. */
+	memcpy(&asked[0], query->asked_tags, 8);
+	memcpy(&asked[1], query->asked_tags + MATCH_TAG_BYTES - 8, 8);
+	memcpy(&there[0], tags, 8);
+	memcpy(&there[1], tags + MATCH_TAG_BYTES - 8, 8);
+	return ((asked[0] & ~there[0]) | (asked[1] & ~there[1])) == 0;
+}
+
 static inline double
 embedding_term(const MatchQuery *query, const MatchKey *key)
 {
@@ -671,6 +686,7 @@ has_reserve(const MatchKey *key, const MatchQuery *query)
 {
 	return is_near(key, query) &&
 		((query->numbers_open && query->numbers_unset && (key->head & 0x0F) == 0x0F) || numbers_fit(key, query)) &&
+		has_asked(query, key->tags) &&
 		(query->shared_min == 0 || shares_tags(query, key->tags)) &&
 		key->id != query->viewer.id &&
 		(query->after == MATCH_AFTER_NONE || is_beyond(match_leaf_cost(key, query), key->id, query)) &&
@@ -708,7 +724,7 @@ bounds_in_ranges(const MatchBounds *bounds, const MatchQuery *query)
 				return false;
 		}
 	}
-	return query->shared_min == 0 || shares_tags(query, bounds->tags);
+	return has_asked(query, bounds->tags) && (query->shared_min == 0 || shares_tags(query, bounds->tags));
 }
 
 static inline bool
@@ -852,7 +868,7 @@ match_report(const MatchKey *key, const MatchQuery *query, MatchReport *report)
 	report->other = key->id != viewer->id;
 	report->active = key->active >= query->active_since;
 	report->joined = key->joined >= query->joined_since;
-	report->tags = query->shared_min == 0 || shares_tags(query, key->tags);
+	report->tags = has_asked(query, key->tags) && (query->shared_min == 0 || shares_tags(query, key->tags));
 	report->unseen = !is_seen(query, key->id);
 	report->beyond = is_beyond(report->cost, key->id, query);
 	report->age[0] = key->born >= query->born_min && key->born <= query->born_max;

@@ -23,7 +23,7 @@ typedef struct MatchReport
 	bool		other;			/* not the viewer himself */
 	bool		active;
 	bool		joined;			/* late enough */
-	bool		tags;			/* enough are shared */
+	bool		tags;			/* those asked for are there, and enough are shared */
 	bool		unseen;
 	bool		beyond;			/* the cursor */
 	/* [0]: the viewer accepts the candidate; [1]: the other way round. */

@@ -96,6 +96,7 @@ static const Field query_fields[] = {
 	QUERY_FIELD("accept", FIELD_HEX8, accept, MATCH_LANES),
 	QUERY_FIELD("soft", FIELD_HEX8, soft, MATCH_LANES),
 	QUERY_FIELD("soft_weights", FIELD_FLOAT, soft_weights, MATCH_LANES + MATCH_NUMBERS),
+	QUERY_FIELD("asked_tags", FIELD_HEX8, asked_tags, MATCH_TAG_BYTES),
 	QUERY_FIELD("shared_min", FIELD_U8, shared_min, 1),
 	QUERY_FIELD("tag_count", FIELD_U8, tag_count, 1),
 	QUERY_FIELD("tag_bits", FIELD_U8, tag_bits, MATCH_QUERY_TAGS),

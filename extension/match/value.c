@@ -38,6 +38,8 @@ PG_FUNCTION_INFO_V1(match_key_ne);
 PG_FUNCTION_INFO_V1(match_key_build);
 PG_FUNCTION_INFO_V1(match_key_build_raw);
 PG_FUNCTION_INFO_V1(match_query_build);
+PG_FUNCTION_INFO_V1(match_query_filter);
+PG_FUNCTION_INFO_V1(match_query_relax);
 PG_FUNCTION_INFO_V1(match_trait_lanes);
 PG_FUNCTION_INFO_V1(match_want_lanes);
 PG_FUNCTION_INFO_V1(match_lane_continuation);
@@ -862,6 +864,7 @@ set_buckets(FunctionCallInfo fcinfo, int arg, MatchQuery *query)
 	bool	   *nulls;
 	int			n = match_array(fcinfo, arg, MATCH_BUCKETS, "bucket_km", &elements, &nulls);
 
+	memset(query->buckets, 0, sizeof(query->buckets));
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
@@ -943,13 +946,14 @@ set_cursor(FunctionCallInfo fcinfo, MatchQuery *query)
 	query->after_id = PG_ARGISNULL(9) ? 0 : PG_GETARG_INT64(9);
 }
 
+/* The order of an argument, by the buckets of the one after. */
 static void
-set_order(FunctionCallInfo fcinfo, MatchQuery *query)
+set_order(FunctionCallInfo fcinfo, int arg, MatchQuery *query)
 {
-	set_buckets(fcinfo, 22, query);
-	if (!PG_ARGISNULL(21))
+	set_buckets(fcinfo, arg + 1, query);
+	if (!PG_ARGISNULL(arg))
 	{
-		text	   *order = PG_GETARG_TEXT_PP(21);
+		text	   *order = PG_GETARG_TEXT_PP(arg);
 
 		query->order = choice(VARDATA_ANY(order), VARSIZE_ANY_EXHDR(order), order_names, lengthof(order_names), "sort");
 	}
@@ -994,7 +998,7 @@ match_query_build(PG_FUNCTION_ARGS)
 		query.joined_since = day_of(PG_GETARG_DATEADT(19));
 	query.reach = PG_ARGISNULL(20) ? key->reach :
 		match_reach(checked_float(PG_GETARG_FLOAT8(20), 0, INFINITY, "radius_km"));
-	set_order(fcinfo, &query);
+	set_order(fcinfo, 21, &query);
 	wrong = match_query_check(&query);
 	if (wrong != NULL)
 		match_invalid("the query is not valid", wrong);
@@ -1017,6 +1021,114 @@ match_plain_query(const MatchKey *key, int32 today)
 	fcinfo->args[0].value = PointerGetDatum(key);
 	fcinfo->args[1].value = Int32GetDatum(today);
 	return (MatchQuery *) DatumGetPointer(match_query_build(fcinfo));
+}
+
+/*
+ * What one call asks beyond the viewer's preferences. Nothing of this takes part
+ * in what follows from the first part of a query.
+ */
+
+static MatchQuery *
+copy_query(const MatchQuery *query)
+{
+	MatchQuery *copy = palloc(match_size(query));
+
+	memcpy(copy, query, match_size(query));
+	return copy;
+}
+
+/* The bits of tags that are asked for, and how many of the viewer's own are to be shared. */
+static void
+ask_for_tags(FunctionCallInfo fcinfo, int arg, MatchQuery *query)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n = match_array(fcinfo, arg, TAGS_MAX, "tags", &elements, &nulls);
+	int			counted = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!nulls[i])
+		{
+			int			bit = tag_bit(elements[i]);
+
+			query->asked_tags[bit >> 3] |= 1 << (bit & 7);
+		}
+	}
+	if (PG_ARGISNULL(arg + 1))
+		return;
+	for (int i = 0; i < query->tag_count; i++)
+		counted += query->tag_numbers[i];
+	/* Tags that the query does not count may be shared: bits never refuse who has enough. */
+	query->shared_min = Max(checked(PG_GETARG_INT32(arg + 1), 0, UINT8_MAX, "shared_tags") -
+							(PG_ARGISNULL(arg + 2) ? 0 : Max(PG_GETARG_INT32(arg + 2) - counted, 0)), 0);
+}
+
+/*
+ * match_query_filter(query, accept_wants, active_since, joined_since, radius_km,
+ * tags, shared_tags, own_tags, sort, bucket_km)
+ */
+Datum
+match_query_filter(PG_FUNCTION_ARGS)
+{
+	MatchQuery *query;
+	uint8		accept[MATCH_LANES];
+	const char *wrong;
+
+	need(fcinfo, 0, "query");
+	query = copy_query(PG_GETARG_MATCH_QUERY(0));
+	lane_bytes(fcinfo, 1, 0xFF, "accept_wants", accept);
+	for (int i = 0; i < MATCH_LANES; i++)
+		query->accept[i] &= accept[i];
+	if (!PG_ARGISNULL(2))
+		query->active_since = Max(query->active_since, day_of(PG_GETARG_DATEADT(2)));
+	if (!PG_ARGISNULL(3))
+		query->joined_since = Max(query->joined_since, day_of(PG_GETARG_DATEADT(3)));
+	if (!PG_ARGISNULL(4))
+		query->reach = match_reach(checked_float(PG_GETARG_FLOAT8(4), 0, INFINITY, "radius_km"));
+	ask_for_tags(fcinfo, 5, query);
+	if (!PG_ARGISNULL(8))
+		set_order(fcinfo, 8, query);
+	wrong = match_query_check(query);
+	if (wrong != NULL)
+		match_invalid("the query is not valid", wrong);
+	PG_RETURN_POINTER(query);
+}
+
+/* match_query_relax(query, rule, place) */
+Datum
+match_query_relax(PG_FUNCTION_ARGS)
+{
+	static const char *const rules[] = {"age", "distance", "lane", "number"};
+	MatchQuery *query = copy_query(PG_GETARG_MATCH_QUERY(0));
+	text	   *rule = PG_GETARG_TEXT_PP(1);
+	int			place = PG_GETARG_INT32(2);
+
+	switch (choice(VARDATA_ANY(rule), VARSIZE_ANY_EXHDR(rule), rules, lengthof(rules), "rule"))
+	{
+		case 0:
+			query->viewer.age_min = 0;
+			query->viewer.age_max = MATCH_AGE_OPEN;
+			query->born_min = 0;
+			query->born_max = MATCH_BORN_UNSET;
+			break;
+		case 1:
+			query->reach = MATCH_EVERYWHERE;
+			break;
+		case 2:
+			place = checked(place, 0, MATCH_LANES - 1, "a lane");
+			do
+				query->accept[place++] = 0xFF;
+			while (place < MATCH_LANES && (query->continuation >> place & 1) != 0);
+			break;
+		default:
+			place = checked(place, 0, MATCH_NUMBERS - 1, "a number");
+			query->number_min[place] = MATCH_NUMBER_MIN;
+			query->number_max[place] = MATCH_NUMBER_MAX;
+			query->number_unset |= 1 << place;
+			break;
+	}
+	PG_RETURN_POINTER(query);
 }
 
 /*

@@ -695,13 +695,13 @@ read_mask(Reader *reader, const JsonbValue *code, const Attribute *attribute, co
 
 	if (!is_array(value))
 	{
-		problem(reader, "wrong_type", "accepts takes an array of options for %s.", quote_string(code));
+		problem(reader, "wrong_type", "%s takes an array of options.", quote_string(code));
 		return false;
 	}
 	given = JsonContainerSize(value->val.binary.data);
 	if (given < 1 || given > MAX_OPTION + 1)
 	{
-		problem(reader, "out_of_range", "accepts takes 1 to %d options for %s.", MAX_OPTION + 1, quote_string(code));
+		problem(reader, "out_of_range", "%s takes 1 to %d options.", quote_string(code), MAX_OPTION + 1);
 		return false;
 	}
 	*mask = 0;

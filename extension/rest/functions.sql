@@ -93,7 +93,7 @@ END;
 COMMENT ON FUNCTION rapport.route_shape(oid) IS
 'How the result is sent: nothing (204; it may refuse), object (OUT arguments), items (a set; paged where it has a column cursor), value (JSON as it is).';
 
-CREATE OR REPLACE FUNCTION rapport.route_statement(method text, path text, call oid) RETURNS text
+CREATE OR REPLACE FUNCTION rapport.route_statement(method text, path text, call oid, reason text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
@@ -133,18 +133,21 @@ BEGIN
 	WHEN 'items' THEN
 		-- A full page may have a next one: its cursor is that of the last row.
 		RETURN pg_catalog.format('SELECT pg_catalog.json_build_object(''items'', coalesce(pg_catalog.json_agg('
-								 'pg_catalog.json_build_object(%s)), ''[]''::json)%s)::text AS body, NULL::text AS refusal FROM %s(%s)',
+								 'pg_catalog.json_build_object(%s)), ''[]''::json)%s%s)::text AS body, NULL::text AS refusal FROM %s(%s)',
 								 members,
 								 CASE WHEN paged THEN
 									 pg_catalog.format(', ''next_cursor'', CASE WHEN pg_catalog.count(*) >= coalesce(%s::integer, 20)'
 													   ' THEN (pg_catalog.array_agg(r.cursor))[pg_catalog.count(*)] END', page_size)
 								 ELSE '' END,
+								 CASE WHEN reason IS NOT NULL THEN
+									 pg_catalog.format(', ''reason'', CASE WHEN pg_catalog.count(*) = 0 THEN %s(%s) END', reason, arguments)
+								 ELSE '' END,
 								 source, columns);
 	END CASE;
 END;
 $$;
-COMMENT ON FUNCTION rapport.route_statement(text, text, oid) IS
-'The statement that answers a route: parameters $1 to $n in the order of route_arguments(), one row (body, refusal); body is JSON text or NULL for none.';
+COMMENT ON FUNCTION rapport.route_statement(text, text, oid, text) IS
+'The statement that answers a route: parameters $1 to $n in the order of route_arguments(), one row (body, refusal); body is JSON text or NULL for none. reason is that of the route.';
 
 CREATE OR REPLACE FUNCTION rapport.routes()
 RETURNS TABLE (method text, path text, operation text, role text, lane text, read_only boolean, timeout_ms integer,
@@ -171,7 +174,7 @@ BEGIN
 								  ORDER BY x.ord), '[]') AS params
 		FROM rapport.route_arguments(r.method, r.path, p.oid) AS x
 	) AS a
-	CROSS JOIN LATERAL (SELECT rapport.route_statement(r.method, r.path, p.oid) AS statement) AS s
+	CROSS JOIN LATERAL (SELECT rapport.route_statement(r.method, r.path, p.oid, r.reason) AS statement) AS s
 	ORDER BY r.path, r.method;
 END;
 $$;
@@ -247,7 +250,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION rapport.openapi_type(oid) IS 'The JSON schema of a PostgreSQL type.';
 
-CREATE OR REPLACE FUNCTION rapport.openapi_answer(call oid) RETURNS jsonb
+CREATE OR REPLACE FUNCTION rapport.openapi_answer(call oid, reason text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT CASE rapport.route_shape(openapi_answer.call)
@@ -257,6 +260,9 @@ BEGIN ATOMIC
 				jsonb_build_object('items', jsonb_build_object('type', 'array', 'items', c.object))
 				|| CASE WHEN c.paged THEN
 					'{"next_cursor": {"type": ["string", "null"], "description": "Pass it as after for the next page; null when there is none."}}'::jsonb
+				   ELSE '{}' END
+				|| CASE WHEN openapi_answer.reason IS NOT NULL THEN
+					'{"reason": {"type": ["object", "null"], "description": "Why there are no items; null when there are."}}'::jsonb
 				   ELSE '{}' END)
 		ELSE '{}'
 	END
@@ -267,7 +273,7 @@ BEGIN ATOMIC
 		FROM rapport.route_columns(openapi_answer.call) AS x
 	) AS c;
 END;
-COMMENT ON FUNCTION rapport.openapi_answer(oid) IS 'The JSON schema of the answer of a route''s function.';
+COMMENT ON FUNCTION rapport.openapi_answer(oid, text) IS 'The JSON schema of the answer of a route''s function; reason is that of the route.';
 
 CREATE OR REPLACE FUNCTION rapport.openapi_operation(method text, path text) RETURNS jsonb
 LANGUAGE sql STABLE
@@ -282,7 +288,7 @@ BEGIN ATOMIC
 				|| CASE rapport.route_shape(p.oid)
 					WHEN 'nothing' THEN '{"204": {"description": "Done."}}'::jsonb
 					ELSE jsonb_build_object(r.success::text, jsonb_build_object('description', 'The answer.',
-						'content', jsonb_build_object('application/json', jsonb_build_object('schema', rapport.openapi_answer(p.oid)))))
+						'content', jsonb_build_object('application/json', jsonb_build_object('schema', rapport.openapi_answer(p.oid, r.reason)))))
 				   END)
 		|| CASE WHEN a.body IS NULL THEN '{}'::jsonb
 			ELSE jsonb_build_object('requestBody', jsonb_build_object('required', true,

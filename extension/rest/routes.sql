@@ -23,6 +23,7 @@ INSERT INTO rapport.route (method, path, call, role, lane, success, tag, builtin
 	('DELETE', '/v1/blocks/{person_id}', 'rapport.unblock', 'user', 'write', 200, 'safety', true),
 
 	('GET', '/v1/discover', 'rapport.discover', 'user', 'read', 200, 'match', true),
+	('GET', '/v1/discover/count', 'rapport.count_discoverable', 'user', 'read', 200, 'match', true),
 	('GET', '/v1/people/{person_id}', 'rapport.person', 'user', 'read', 200, 'match', true),
 	('GET', '/v1/people/{person_id}/match', 'rapport.explain_match', 'user', 'read', 200, 'match', true),
 	('POST', '/v1/people/{person_id}/like', 'rapport.like', 'user', 'write', 200, 'match', true),
@@ -49,3 +50,5 @@ INSERT INTO rapport.route (method, path, call, role, lane, timeout_ms, success, 
 	-- Not DELETE: a body, here the password, has no meaning there.
 	('POST', '/v1/account/erase', 'rapport.delete_my_account', 'user', 'heavy', 60000, 200, 'account', true),
 	('GET', '/v1/account/export', 'rapport.export_my_data', 'user', 'heavy', 60000, 200, 'account', true);
+
+UPDATE rapport.route SET reason = 'rapport.discover_reason' WHERE call = 'rapport.discover' AND builtin;

@@ -10,11 +10,14 @@ CREATE TABLE rapport.route (
 	success integer NOT NULL CHECK (success BETWEEN 200 AND 204),
 	tag text NOT NULL,
 	builtin boolean NOT NULL DEFAULT false,
+	reason text,
 	PRIMARY KEY (method, path)
 );
 COMMENT ON TABLE rapport.route IS
 'The REST surface: a path, and the function that answers it. Arguments and types come from the catalogue, texts from COMMENT ON FUNCTION.';
 COMMENT ON COLUMN rapport.route.call IS 'schema.function as text: pg_upgrade refuses columns of type regproc.';
+COMMENT ON COLUMN rapport.route.reason IS
+'schema.function with the same arguments that tells, as jsonb, why a list is empty; the answer has it as reason.';
 COMMENT ON COLUMN rapport.route.path IS 'A segment in braces is the argument of that name.';
 COMMENT ON COLUMN rapport.route.role IS 'The least role that may call it; the function is granted to rapport_<role>.';
 COMMENT ON COLUMN rapport.route.lane IS 'Which connections serve it: read (read-only transactions), write, heavy (may take long).';

@@ -47,7 +47,8 @@ LANGUAGE sql STABLE RETURN
 		ELSE p.numbers[a.slot + 1] BETWEEN f.number_min[a.slot + 1] AND f.number_max[a.slot + 1]
 	END;
 
-CREATE FUNCTION pg_temp.who(viewer bigint, in_mode smallint) RETURNS SETOF bigint
+-- reach_km takes the place of how far the viewer looks.
+CREATE FUNCTION pg_temp.who(viewer bigint, in_mode smallint, reach_km double precision DEFAULT NULL) RETURNS SETOF bigint
 LANGUAGE sql STABLE BEGIN ATOMIC
 	SELECT x.person_id
 	FROM rapport.profile AS v
@@ -65,7 +66,7 @@ LANGUAGE sql STABLE BEGIN ATOMIC
 	AND x.place IS NOT NULL
 	AND extract(year FROM age(rapport.today(), x.birth_date)) BETWEEN coalesce(vf.age_min, 0) AND coalesce(vf.age_max, 999)
 	AND extract(year FROM age(rapport.today(), v.birth_date)) BETWEEN coalesce(xf.age_min, 0) AND coalesce(xf.age_max, 999)
-	AND st_distance(x.place, v.place, false) <= coalesce(least(vf.max_distance_km, xf.max_distance_km) * 1000.0, 'infinity')
+	AND st_distance(x.place, v.place, false) <= coalesce(least(coalesce(reach_km, vf.max_distance_km), xf.max_distance_km) * 1000.0, 'infinity')
 	AND (rapport.setting_int('active_within_days') = 0
 		 OR coalesce(y.active_on, (x.created_at AT TIME ZONE 'UTC')::date) >= rapport.today() - rapport.setting_int('active_within_days'))
 	AND NOT EXISTS (

@@ -286,7 +286,7 @@ diag(psql($data, "SELECT format('%s matches, %s messages, %s swipes', (SELECT co
 
 # What an app may do to the rights of functions; it is not the extension's.
 my $grants = <<'SQL';
-GRANT EXECUTE ON FUNCTION rapport.discover(text, integer, text) TO update_app;
+GRANT EXECUTE ON FUNCTION rapport.discover TO update_app;
 GRANT EXECUTE ON FUNCTION rapport.SETTING TO update_app WITH GRANT OPTION;
 REVOKE EXECUTE ON FUNCTION rapport.export_my_data() FROM rapport_user;
 SQL
@@ -527,7 +527,7 @@ sub fresh
 sub rights
 {
 	my ($database, $setting) = @_;
-	return psql($database, "SELECT has_function_privilege('update_app', 'rapport.discover(text, integer, text)', 'EXECUTE'),
+	return psql($database, "SELECT has_function_privilege('update_app', 'rapport.discover'::regproc, 'EXECUTE'),
 		has_function_privilege('update_app', 'rapport.$setting', 'EXECUTE WITH GRANT OPTION'),
 		has_function_privilege('rapport_user', 'rapport.export_my_data()', 'EXECUTE')");
 }

@@ -123,6 +123,8 @@ random_query(MatchQuery *query, const MatchKey *viewer)
 		query->tag_weights[i] = (float) (MATCH_QUERY_TAGS - i) / 3;
 	}
 	query->shared_min = (uint8_t) (between(0, 3) / 3);
+	for (int i = (int) between(0, 2); i > 0; i--)
+		query->asked_tags[between(0, MATCH_TAG_BYTES - 1)] |= (uint8_t) (1 << between(0, 7));
 	memcpy(query->accept, viewer->wants, MATCH_LANES);
 	for (int i = 0; i < MATCH_LANES; i++)
 	{
