@@ -21,3 +21,10 @@ COMMENT ON COLUMN rapport.key_rebuild.made_of IS 'What keys_made_of() said when 
 COMMENT ON COLUMN rapport.key_rebuild.done_to IS 'The person up to whom it is done; an interrupted one goes on after it.';
 COMMENT ON COLUMN rapport.key_rebuild.people IS 'How many profiles it has looked at.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.key_rebuild', '');
+
+DROP FUNCTION rapport.discover(text, integer, text);
+DROP FUNCTION rapport.route_statement(text, text, oid);
+DROP FUNCTION rapport.openapi_answer(oid);
+ALTER TABLE rapport.route ADD COLUMN reason text;
+COMMENT ON COLUMN rapport.route.reason IS
+'schema.function with the same arguments that tells, as jsonb, why a list is empty; the answer has it as reason.';
