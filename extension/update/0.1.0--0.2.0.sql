@@ -24,6 +24,7 @@ SELECT pg_catalog.pg_extension_config_dump('rapport.key_rebuild', '');
 
 DROP FUNCTION rapport.discover(text, integer, text);
 DROP FUNCTION rapport.route_statement(text, text, oid);
+DROP FUNCTION rapport.openapi_operation(text, text);
 DROP FUNCTION rapport.openapi_answer(oid);
 ALTER TABLE rapport.route ADD COLUMN reason text;
 COMMENT ON COLUMN rapport.route.reason IS
