@@ -155,6 +155,19 @@ SET ROLE rapport_user;
 CALL rapport.import_people('csv', '{"external_id": "id"}');
 RESET ROLE;
 
+--
+-- An import of half of all people builds the match index anew; one without the index does not miss it
+--
+SELECT pg_relation_filenode('rapport.candidate_key') AS before \gset
+SELECT rapport.candidate_pack(ARRAY[9999, 0]);
+SELECT pg_relation_filenode('rapport.candidate_key') <> :before AS built;
+SELECT rapport.candidate_pack(ARRAY[10000, 0]);
+SELECT pg_relation_filenode('rapport.candidate_key') <> :before AS built;
+BEGIN;
+DROP INDEX rapport.candidate_key;
+SELECT rapport.candidate_pack(ARRAY[10000, 0]);
+ROLLBACK;
+
 DROP VIEW imported;
 DROP TABLE users, csv, crowd;
 DROP FUNCTION refuse;

@@ -846,7 +846,9 @@ CREATE OR REPLACE FUNCTION rapport.candidate_pack(counts bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s'
 AS $$
 BEGIN
-	IF counts[1] >= 10000 AND counts[1] * 2 >= (SELECT count(*) FROM rapport.profile AS p) THEN
+	IF counts[1] >= 10000 AND counts[1] * 2 >= (SELECT count(*) FROM rapport.profile AS p)
+	   -- Who imports without the index builds it afterwards.
+	   AND to_regclass('rapport.candidate_key') IS NOT NULL THEN
 		BEGIN
 			REINDEX INDEX rapport.candidate_key;
 		EXCEPTION WHEN lock_not_available THEN
