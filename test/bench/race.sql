@@ -4,6 +4,8 @@
 \set QUIET on
 SET client_min_messages = warning;
 SET jit = off;
+-- What a side needs to plan is not counted.
+SET plan_cache_mode = force_generic_plan;
 -- One thread: a server at work has no idle cores.
 SET max_parallel_workers_per_gather = 0;
 SET max_parallel_maintenance_workers = 0;
@@ -55,7 +57,7 @@ $$;
 
 -- Every side is asked once for the answer, which warms it up; then all take
 -- turns, and the best of each counts: another process on the machine delays one
--- turn, not the best of several. What a side needs to plan is not counted.
+-- turn, not the best of several.
 CREATE PROCEDURE bench.race(sides text[], k integer, turns integer, keys regclass DEFAULT 'rapport.candidate')
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -184,6 +184,7 @@ BEGIN
 END;
 \$\$;
 SELECT rapport.sign_up('ann\@example.org', 'correct horse'), rapport.sign_in('ann\@example.org', 'wrong horse');
+CALL rapport.rebuild_keys();
 SQL
 cmp_ok(psql($source, 'SELECT count(*) FROM app.part'), '>', 20, 'there are people to discover');
 
@@ -246,6 +247,8 @@ SELECT * FROM rapport.my_profile();
 SELECT person_id, blocked_at, cursor FROM rapport.blocks();
 SELECT person_id, display_name, age, distance_km, score, shared_tags, attributes, about, why FROM rapport.discover('date', 100);
 SELECT person_id, score FROM rapport.discover('date', 7, :'cursor');
+SELECT person_id, score FROM rapport.discover('date', 20, sort => 'newest', radius_km => 30, active_within_days => 300);
+SELECT rapport.count_discoverable('date', 30), rapport.discover_reason('date', tags => '{nobody has it}');
 SELECT * FROM rapport.person(:p20);
 SELECT rapport.explain_match(:p20, 'date');
 SELECT action, per_day, remaining FROM rapport.quotas('date');
