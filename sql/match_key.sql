@@ -11,7 +11,7 @@ INSERT INTO mentor VALUES
 	(2, 'Bo', match_key(2, 52.50, 13.45, traits => '{2}', wants => '{2}')),
 	(3, 'Cy', match_key(3, 48.85, 2.35, traits => '{2}', wants => '{2}')),
 	(4, 'Di', match_key(4, 52.51, 13.39, traits => '{2}', wants => '{4}'));
-CREATE INDEX ON mentor USING gist (key);
+CREATE INDEX ON mentor USING match_gist (key);
 SELECT name
 FROM mentor
 WHERE key @@ (SELECT match_query(key, '2026-01-01') FROM mentor WHERE id = 1)
@@ -186,12 +186,12 @@ CREATE FUNCTION population(size integer) RETURNS TABLE (id bigint, key match_key
 $$;
 SELECT setseed(0.4);
 CREATE TABLE built AS SELECT * FROM population(3000);
-CREATE INDEX ON built USING gist (key);
+CREATE INDEX ON built USING match_gist (key);
 CREATE TABLE inserted (LIKE built);
-CREATE INDEX ON inserted USING gist (key);
+CREATE INDEX ON inserted USING match_gist (key);
 INSERT INTO inserted SELECT * FROM built ORDER BY hashint8(id);
 CREATE TABLE buffered AS TABLE built;
-CREATE INDEX ON buffered USING gist (key) WITH (buffering = on, fillfactor = 50);
+CREATE INDEX ON buffered USING match_gist (key) WITH (buffering = on, fillfactor = 50);
 ANALYZE built, inserted, buffered;
 
 -- Questions of all kinds for a viewer; the cursor is the cost of somebody.
@@ -273,9 +273,9 @@ SELECT differences FROM compared('inserted');
 
 -- Equal people in one place, and nobody at all
 CREATE TABLE equals AS SELECT i AS id, match_key(i, 1, 1) AS key FROM generate_series(1, 2000) AS i;
-CREATE INDEX ON equals USING gist (key);
+CREATE INDEX ON equals USING match_gist (key);
 CREATE TABLE nobody (LIKE equals);
-CREATE INDEX ON nobody USING gist (key);
+CREATE INDEX ON nobody USING match_gist (key);
 SELECT tab, differences FROM unnest('{equals,nobody}'::regclass[]) AS tab, compared(tab);
 
 --
@@ -312,7 +312,7 @@ FROM (
 CREATE TABLE crowd AS
 SELECT i AS id, match_key(i, 52 + random(), 13 + random(), traits => ARRAY[1 + i % 2], wants => ARRAY[4 - 2 * (i % 2)], max_distance_km => 50) AS key
 FROM generate_series(1, 20000) AS i;
-CREATE INDEX ON crowd USING gist (key);
+CREATE INDEX ON crowd USING match_gist (key);
 VACUUM ANALYZE crowd;
 PREPARE top (match_query, integer) AS SELECT id FROM crowd WHERE key @@ $1 ORDER BY key <-> $1 LIMIT $2;
 CREATE FUNCTION plan_of(k integer) RETURNS SETOF text LANGUAGE plpgsql AS $$

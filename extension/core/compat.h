@@ -32,7 +32,14 @@
 #if PG_VERSION_NUM >= 180000
 #define core_index_beginscan(table, index, snapshot, keys, orders) \
 	index_beginscan(table, index, snapshot, NULL, keys, orders)
+#define core_count_index_scan(desc) \
+	do { \
+		pgstat_count_index_scan((desc)->indexRelation); \
+		if ((desc)->instrument != NULL) \
+			(desc)->instrument->nsearches++; \
+	} while (0)
 #else
+#define core_count_index_scan(desc) pgstat_count_index_scan((desc)->indexRelation)
 #define core_index_beginscan(table, index, snapshot, keys, orders) \
 	index_beginscan(table, index, snapshot, keys, orders)
 #endif
@@ -48,6 +55,13 @@
 #define CORE_UPDATE_NO_INDEXES false
 #define core_insert_index_tuples(target, slot, estate, which) \
 	ExecInsertIndexTuples(target, slot, estate, true, false, NULL, NIL)
+#endif
+
+/* PG17 dropped old_snapshot_threshold. */
+#if PG_VERSION_NUM >= 170000
+#define core_test_old_snapshot(snapshot, relation, page)
+#else
+#define core_test_old_snapshot(snapshot, relation, page) TestForOldSnapshot(snapshot, relation, page)
 #endif
 
 /* PG16 frees the extra data of settings with guc_free(). */

@@ -47,7 +47,6 @@
 PG_FUNCTION_INFO_V1(match_index_check);
 
 /* In gist.c: what tells an index of ours. */
-extern PGDLLEXPORT Datum match_gist_consistent(PG_FUNCTION_ARGS);
 
 /* Viewers whose ordered scans are compared, and the rows of each. */
 #define SAMPLES 8
@@ -813,7 +812,7 @@ open_relations(Check *check, Oid id)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", id)));
 	if (check->heap == NULL || check->index->rd_rel->relkind != RELKIND_INDEX ||
-		check->index->rd_rel->relam != GIST_AM_OID ||
+		check->index->rd_indam->aminsert != gistinsert ||
 		index_getprocinfo(check->index, 1, GIST_CONSISTENT_PROC)->fn_addr != match_gist_consistent)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),

@@ -1007,7 +1007,7 @@ BEGIN
 		RETURN;
 	END IF;
 	RETURN NEXT 'DROP INDEX CONCURRENTLY IF EXISTS rapport.candidate_key_new';
-	RETURN NEXT format('CREATE INDEX CONCURRENTLY candidate_key_new ON rapport.candidate USING gist (key rapport.match_key_ops (lane = %s))', rapport.wanted_lane());
+	RETURN NEXT format('CREATE INDEX CONCURRENTLY candidate_key_new ON rapport.candidate USING match_gist (key rapport.match_key_ops (lane = %s))', rapport.wanted_lane());
 	RETURN NEXT 'DROP INDEX CONCURRENTLY rapport.candidate_key';
 	RETURN NEXT 'ALTER INDEX rapport.candidate_key_new RENAME TO candidate_key';
 END;

@@ -4,7 +4,7 @@
  * stored as they are.
  *
  * An index clusters by one lane, the first unless its option says another:
- * USING gist (key rapport.match_key_ops (lane = 3)). Bounds hold all lanes, so
+ * USING match_gist (key rapport.match_key_ops (lane = 3)). Bounds hold all lanes, so
  * this decides how much a scan has to read, and never what it finds.
  */
 #include "postgres.h"

@@ -144,27 +144,30 @@ COMMENT ON FUNCTION rapport.match_gist_distance(internal, rapport.match_key, sma
 CREATE FUNCTION rapport.match_gist_sortsupport(internal) RETURNS void
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_sortsupport';
 COMMENT ON FUNCTION rapport.match_gist_sortsupport(internal) IS 'GiST support of match_key_ops.';
-CREATE OPERATOR CLASS rapport.match_key_ops
-	DEFAULT FOR TYPE rapport.match_key USING gist AS
-	OPERATOR 1 rapport.@@ (rapport.match_key, rapport.match_query),
-	OPERATOR 2 rapport.<-> (rapport.match_key, rapport.match_query) FOR ORDER BY pg_catalog.float_ops,
-	FUNCTION 1 rapport.match_gist_consistent(internal, rapport.match_key, smallint, oid, internal),
-	FUNCTION 2 rapport.match_gist_union(internal, internal),
-	FUNCTION 5 rapport.match_gist_penalty(internal, internal, internal),
-	FUNCTION 6 rapport.match_gist_picksplit(internal, internal),
-	FUNCTION 7 rapport.match_gist_same(rapport.match_key, rapport.match_key, internal),
-	FUNCTION 8 (rapport.match_key, rapport.match_key) rapport.match_gist_distance(internal, rapport.match_key, smallint, oid, internal),
-	FUNCTION 11 rapport.match_gist_sortsupport(internal);
-
 CREATE FUNCTION rapport.match_gist_compress(internal) RETURNS internal
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_compress';
 COMMENT ON FUNCTION rapport.match_gist_compress(internal) IS 'GiST support of match_key_ops.';
 CREATE FUNCTION rapport.match_gist_options(internal) RETURNS void
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_options';
 COMMENT ON FUNCTION rapport.match_gist_options(internal) IS 'GiST support of match_key_ops: the option lane, 0 to 31, that an index clusters by.';
-ALTER OPERATOR FAMILY rapport.match_key_ops USING gist ADD
-	FUNCTION 3 (rapport.match_key, rapport.match_key) rapport.match_gist_compress(internal),
-	FUNCTION 10 (rapport.match_key, rapport.match_key) rapport.match_gist_options(internal);
+CREATE FUNCTION rapport.match_gist_handler(internal) RETURNS index_am_handler
+	LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'match_gist_handler';
+COMMENT ON FUNCTION rapport.match_gist_handler(internal) IS 'The access method match_gist.';
+CREATE ACCESS METHOD match_gist TYPE INDEX HANDLER rapport.match_gist_handler;
+COMMENT ON ACCESS METHOD match_gist IS 'GiST with a scan of its own for WHERE key @@ query ORDER BY key <-> query.';
+CREATE OPERATOR CLASS rapport.match_key_ops
+	DEFAULT FOR TYPE rapport.match_key USING match_gist AS
+	OPERATOR 1 rapport.@@ (rapport.match_key, rapport.match_query),
+	OPERATOR 2 rapport.<-> (rapport.match_key, rapport.match_query) FOR ORDER BY pg_catalog.float_ops,
+	FUNCTION 1 rapport.match_gist_consistent(internal, rapport.match_key, smallint, oid, internal),
+	FUNCTION 2 rapport.match_gist_union(internal, internal),
+	FUNCTION 3 rapport.match_gist_compress(internal),
+	FUNCTION 5 rapport.match_gist_penalty(internal, internal, internal),
+	FUNCTION 6 rapport.match_gist_picksplit(internal, internal),
+	FUNCTION 7 rapport.match_gist_same(rapport.match_key, rapport.match_key, internal),
+	FUNCTION 8 (rapport.match_key, rapport.match_key) rapport.match_gist_distance(internal, rapport.match_key, smallint, oid, internal),
+	FUNCTION 10 (rapport.match_key, rapport.match_key) rapport.match_gist_options(internal),
+	FUNCTION 11 rapport.match_gist_sortsupport(internal);
 
 -- People
 
@@ -234,7 +237,7 @@ COMMENT ON TABLE rapport.candidate IS
 'Who can be discovered: active people with every required step done, one row a mode they take part in. Derived from profile and preference by candidate_refresh().';
 COMMENT ON COLUMN rapport.candidate.key IS
 'What others test this person with: what they are, and whom they accept two-way. It holds the mode as well.';
-CREATE INDEX candidate_key ON rapport.candidate USING gist (key);
+CREATE INDEX candidate_key ON rapport.candidate USING match_gist (key);
 SELECT pg_catalog.pg_extension_config_dump('rapport.candidate', '');
 
 CREATE TABLE rapport.key_rebuild (

@@ -34,6 +34,9 @@ match_stored(Datum value)
 #define PG_GETARG_MATCH_KEY(n) DatumGetMatchKey(PG_GETARG_DATUM(n))
 #define PG_GETARG_MATCH_QUERY(n) DatumGetMatchQuery(PG_GETARG_DATUM(n))
 
+/* By this an index is known as one of match_key_ops. */
+extern PGDLLEXPORT Datum match_gist_consistent(PG_FUNCTION_ARGS);
+
 /*
  * The elements of a one-dimensional array argument without gaps in its type:
  * none if the argument is NULL. More than max elements are an error that names

@@ -28,7 +28,7 @@ CREATE TABLE conversation AS SELECT conversation_id FROM rapport.pair;
 GRANT SELECT ON actor, conversation TO PUBLIC;
 CREATE TABLE people AS SELECT id, rapport.match_key(id, 52 + id * .001, 13 + id * .002, birth_date => '1980-01-01'::date + id, traits => ARRAY[1 + id % 2],
 	wants => ARRAY[4 - 2 * (id % 2)], ages => '[18,99]', max_distance_km => 80, active_on => current_date) AS key FROM generate_series(1, 200) AS id;
-CREATE INDEX people_key ON people USING gist (key)
+CREATE INDEX people_key ON people USING match_gist (key)
 SQL
 
 # Each is a session: its statements are run, and then once more.
@@ -43,7 +43,7 @@ my %statements = (
 	'a message' => [$act, "SELECT seq FROM rapport.send_message((SELECT conversation_id FROM conversation), 'c-1', 'Hello')", 'SELECT rapport.act_as(NULL)'],
 	'keys as text' => ['SELECT md5(string_agg(key::text::rapport.match_key::text, $$,$$ ORDER BY id)) FROM people'],
 	'an ordered scan' => ['SET enable_seqscan = off', "SELECT array_agg(id) FROM (SELECT p.id FROM people AS p, (SELECT rapport.match_query(key, current_date) AS q FROM people WHERE id = 7) AS v WHERE p.key OPERATOR(rapport.@@) v.q ORDER BY p.key OPERATOR(rapport.<->) v.q LIMIT 5) AS p"],
-	'an index' => ['BEGIN', 'CREATE INDEX another_key ON people USING gist (key)', "SELECT rows, problems FROM rapport.match_index_check('another_key')", 'ROLLBACK'],
+	'an index' => ['BEGIN', 'CREATE INDEX another_key ON people USING match_gist (key)', "SELECT rows, problems FROM rapport.match_index_check('another_key')", 'ROLLBACK'],
 	'rows scrubbed' => ["SELECT rapport.scrub_table('rapport.swipe')"],
 );
 my $token = session(0, "SELECT access_token FROM rapport.sign_in('ada\@example.org', 'correct horse', 'phone')");

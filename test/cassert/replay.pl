@@ -47,9 +47,9 @@ CREATE FUNCTION key_of(id integer) RETURNS rapport.match_key LANGUAGE sql AS $$
 		wants => ARRAY[4 - 2 * (id % 2), 127], ages => '[18,99]', max_distance_km => 80, active_on => current_date - (random() * 60)::integer, quality => random())
 $$;
 CREATE TABLE built AS SELECT id, key_of(id) AS key FROM generate_series(1, 3000) AS id;
-CREATE INDEX built_key ON built USING gist (key);
+CREATE INDEX built_key ON built USING match_gist (key);
 CREATE TABLE filled (LIKE built);
-CREATE INDEX filled_key ON filled USING gist (key);
+CREATE INDEX filled_key ON filled USING match_gist (key);
 INSERT INTO filled TABLE built;
 UPDATE filled SET key = key_of(id) WHERE id % 7 = 0;
 DELETE FROM filled WHERE id < 2000;

@@ -28,8 +28,8 @@ sub checked
 }
 
 # Built, filled row by row, after updates, deletes and VACUUM, with nulls, in part, empty.
-$cluster->query('CREATE TABLE built AS TABLE people; CREATE INDEX built_key ON built USING gist (key)');
-$cluster->query('CREATE TABLE filled (LIKE people); CREATE INDEX filled_key ON filled USING gist (key);'
+$cluster->query('CREATE TABLE built AS TABLE people; CREATE INDEX built_key ON built USING match_gist (key)');
+$cluster->query('CREATE TABLE filled (LIKE people); CREATE INDEX filled_key ON filled USING match_gist (key);'
 	. 'INSERT INTO filled SELECT * FROM people ORDER BY random()');
 is_deeply([ (checked('built_key'))[ 0, 3, 4 ] ], [ $people, 0, '' ], 'a built index is right');
 is_deeply([ (checked('filled_key'))[ 0, 2, 3, 4 ] ], [ $people, 3, 0, '' ], 'so is one filled row by row, of three levels');
@@ -38,7 +38,7 @@ is((checked('filled_key'))[3], 0, 'after updates and deletes');
 $cluster->query($_) for 'VACUUM filled', 'DELETE FROM filled WHERE id < 4000', 'VACUUM filled',
 	'INSERT INTO filled SELECT i, key_of(i) FROM generate_series(1, 3000) AS i';
 is((checked('filled_key'))[3], 0, 'after VACUUM and more of it');
-$cluster->query('CREATE INDEX filled_part ON filled USING gist ((key)) WHERE id % 2 = 0; CREATE TABLE nobody (LIKE people); CREATE INDEX nobody_key ON nobody USING gist (key)');
+$cluster->query('CREATE INDEX filled_part ON filled USING match_gist ((key)) WHERE id % 2 = 0; CREATE TABLE nobody (LIKE people); CREATE INDEX nobody_key ON nobody USING match_gist (key)');
 is_deeply([ (checked('filled_part'))[ 0, 3 ] ], [ $cluster->query('SELECT count(*) FROM filled WHERE id % 2 = 0'), 0 ], 'a partial index');
 is_deeply([ checked('nobody_key') ], [ 0, 1, 1, 0, '' ], 'an empty one');
 for my $bad ([ 'people', '42809' ], [ 'pg_class_oid_index', '42809' ], [ '4000000000', '42P01' ])
@@ -146,7 +146,7 @@ my @plants = (
 my %file;
 for my $n (0 .. $#plants)
 {
-	$cluster->query("CREATE TABLE t$n AS TABLE people; CREATE INDEX t${n}_key ON t$n USING gist (key)");
+	$cluster->query("CREATE TABLE t$n AS TABLE people; CREATE INDEX t${n}_key ON t$n USING match_gist (key)");
 	$file{$n} = $cluster->file_of("t${n}_key");
 }
 $cluster->query($_) for 'VACUUM ANALYZE', 'CHECKPOINT';

@@ -15,7 +15,7 @@ SELECT 'index_bytes_vs_key=' || round(pg_relation_size('rapport.candidate_key'):
 FROM rapport.candidate;
 
 -- The default operator class, but that it counts.
-SELECT format('CREATE OPERATOR CLASS bench.counted_ops FOR TYPE rapport.match_key USING gist AS %s',
+SELECT format('CREATE OPERATOR CLASS bench.counted_ops FOR TYPE rapport.match_key USING match_gist AS %s',
 	(SELECT string_agg(format('OPERATOR %s %s %s', o.amopstrategy, o.amopopr::regoperator,
 							  CASE o.amoppurpose WHEN 'o' THEN (SELECT format('FOR ORDER BY %I.%I', n.nspname, f.opfname)
 															   FROM pg_opfamily AS f JOIN pg_namespace AS n ON n.oid = f.opfnamespace
@@ -49,7 +49,7 @@ BEGIN
 	LOOP
 		DROP INDEX IF EXISTS bench.keys_key, bench.places_place;
 		began := bench.cpu_ms();
-		CREATE INDEX keys_key ON bench.keys USING gist (key);
+		CREATE INDEX keys_key ON bench.keys USING match_gist (key);
 		INSERT INTO pg_temp.built VALUES ('rapport', bench.cpu_ms() - began);
 		began := bench.cpu_ms();
 		CREATE INDEX places_place ON bench.places USING gist (place);
@@ -97,7 +97,7 @@ BEGIN
 END;
 $$;
 DROP INDEX bench.keys_key;
-CREATE INDEX keys_key ON bench.keys USING gist (key bench.counted_ops);
+CREATE INDEX keys_key ON bench.keys USING match_gist (key bench.counted_ops);
 SELECT 'packed_leaf_tuples=' || round(bench.leaf_tuples(:'consistent'));
 
 -- A tenth has changed; then one row at a time, in turns.

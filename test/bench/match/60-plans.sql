@@ -17,13 +17,13 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
 	EXECUTE format('CREATE TABLE plan.flat_%s AS SELECT id, key FROM people ORDER BY hashint8(id) LIMIT %1$s', size);
-	EXECUTE format('CREATE INDEX ON plan.flat_%s USING gist (key)', size);
+	EXECUTE format('CREATE INDEX ON plan.flat_%s USING match_gist (key)', size);
 	EXECUTE format('CREATE TABLE plan.parted_%s (id bigint, key rapport.match_key) PARTITION BY HASH (id)', size);
 	FOR i IN 0 .. 3
 	LOOP
 		EXECUTE format('CREATE TABLE plan.parted_%s_%s PARTITION OF plan.parted_%1$s FOR VALUES WITH (MODULUS 4, REMAINDER %2$s)', size, i);
 	END LOOP;
-	EXECUTE format('CREATE INDEX ON plan.parted_%s USING gist (key)', size);
+	EXECUTE format('CREATE INDEX ON plan.parted_%s USING match_gist (key)', size);
 	EXECUTE format('INSERT INTO plan.parted_%s SELECT id, key FROM plan.flat_%1$s', size);
 	EXECUTE format('ANALYZE plan.flat_%s', size);
 	EXECUTE format('ANALYZE plan.parted_%s', size);

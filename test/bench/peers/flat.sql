@@ -35,7 +35,7 @@ SELECT p.person_id,
 FROM peer.person AS p
 ORDER BY hashint8(p.person_id);
 ALTER TABLE peer.candidate ADD PRIMARY KEY (person_id);
-CREATE INDEX candidate_key ON peer.candidate USING gist (key);
+CREATE INDEX candidate_key ON peer.candidate USING match_gist (key);
 
 SELECT format('CREATE TABLE peer.flat AS
 	SELECT p.person_id, p.metro, p.born, p.active,
