@@ -297,6 +297,28 @@ DROP FUNCTION note_change;
 DROP TABLE changes;
 
 --
+-- What the service says of people, and they do not say of themselves
+--
+SELECT rapport.define_attribute('verified', 'choice', ARRAY['yes'], strength => 'one_way', managed => true);
+SELECT code, managed FROM rapport.attributes() WHERE code IN ('gender', 'verified');
+SELECT rapport.act_as(:ada);
+SELECT pg_temp.outcome('SELECT rapport.update_profile(''{"attributes": {"verified": "yes"}}'')'),
+	   pg_temp.outcome('SELECT rapport.update_profile(''{"about": "x", "attributes": {"verified": null}}'')'),
+	   pg_temp.outcome('SELECT rapport.update_profile(''{"attributes": "verified"}'')'),
+	   pg_temp.outcome('SELECT rapport.update_profile(''{"attributes": {"gender": "woman"}}'')'),
+	   pg_temp.outcome('SELECT rapport.set_attributes_for(1, ''{}'')'),
+	   pg_temp.outcome('SELECT rapport.set_preference(''date'', ''{"accepts": {"verified": ["yes"]}}'')');
+SELECT rapport.act_as(NULL);
+SELECT rapport.set_attributes_for(:ada, '{"verified": "yes"}');
+SELECT a.attributes ->> 'verified' AS verified FROM rapport.attributes_of(ARRAY[:ada]) AS a;
+SELECT pg_temp.outcome('SELECT rapport.set_attributes_for(1, ''{}'')'),
+	   pg_temp.outcome(format('SELECT rapport.set_attributes_for(%s, ''{"verified": "no"}'')', :ada)),
+	   pg_temp.outcome(format('SELECT rapport.set_attributes_for(%s, ''{"nothing": "no"}'')', :ada)),
+	   pg_temp.outcome(format('SELECT rapport.set_attributes_for(%s, ''[]'')', :ada)),
+	   pg_temp.outcome(format('SELECT rapport.set_attributes_for(%s, NULL)', :ada)),
+	   pg_temp.outcome(format('SELECT rapport.set_attributes_for(%s, ''{"verified": null}'')', :ada));
+
+--
 -- Nobody but the person
 --
 SET ROLE rapport_user;

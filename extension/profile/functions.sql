@@ -1,6 +1,7 @@
 -- profile: functions and built-in rows.
 
 INSERT INTO rapport.error_code (code, status, title, hint) VALUES
+	('managed_attribute', 403, 'people do not say this of themselves', 'The service sets it.'),
 	('moved_too_fast', 429, 'nobody travels that fast', 'The place stays as it was; the detail says when it can be that one.'),
 	('moves_exhausted', 429, 'the place has changed too often today', 'The place stays as it was; the detail says when it can change again.'),
 	('under_age', 422, 'the person is too young', NULL),
@@ -457,7 +458,17 @@ DECLARE
 	me bigint := rapport.acting_person();
 	mine rapport.profile;
 	change record;
+	managed text;
 BEGIN
+	SELECT a.code INTO managed
+	FROM rapport.attribute AS a
+	WHERE a.managed
+	AND jsonb_typeof(update_profile.body -> 'attributes') = 'object'
+	AND update_profile.body -> 'attributes' ? a.code
+	LIMIT 1;
+	IF managed IS NOT NULL THEN
+		PERFORM rapport.fail('managed_attribute', format('%I is for the service to set.', managed));
+	END IF;
 	SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = me FOR NO KEY UPDATE;
 	IF NOT FOUND THEN
 		INSERT INTO rapport.profile (person_id, created_at, updated_at)
@@ -484,8 +495,36 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.update_profile(jsonb) IS
-'Changes my profile; keys that are absent stay as they are, null clears. display_name (1 to 60 characters), birth_date (yyyy-mm-dd), about (up to 2000, may have lines), tags (up to 50 of 1 to 40 characters, stored in lower case, each once), attributes {code: option code, number or null}, embedding (1 to 32 numbers), paused (true: nobody discovers me). Texts are stored in NFC without white space at the ends. Errors: unknown_field, wrong_type, invalid_value, out_of_range, unknown_attribute, unknown_option, under_age.';
+'Changes my profile; keys that are absent stay as they are, null clears. display_name (1 to 60 characters), birth_date (yyyy-mm-dd), about (up to 2000, may have lines), tags (up to 50 of 1 to 40 characters, stored in lower case, each once), attributes {code: option code, number or null}, embedding (1 to 32 numbers), paused (true: nobody discovers me). Texts are stored in NFC without white space at the ends. Errors: unknown_field, wrong_type, invalid_value, out_of_range, unknown_attribute, unknown_option, managed_attribute, under_age.';
 GRANT EXECUTE ON FUNCTION rapport.update_profile(jsonb) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.set_attributes_for(person_id bigint, attributes jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	stored rapport.profile;
+	change record;
+BEGIN
+	SELECT p.* INTO stored FROM rapport.profile AS p WHERE p.person_id = set_attributes_for.person_id FOR NO KEY UPDATE;
+	IF NOT FOUND THEN
+		PERFORM rapport.fail('not_found', 'The person has no profile.');
+	END IF;
+	SELECT r.* INTO change
+	FROM rapport.read_profile(stored, jsonb_build_object('attributes', set_attributes_for.attributes), rapport.profile_rules()) AS r;
+	IF change.problems IS NOT NULL THEN
+		PERFORM rapport.fail_first(change.problems);
+	END IF;
+	UPDATE rapport.profile AS p
+	SET traits = change.traits,
+		numbers = change.numbers,
+		updated_at = rapport.now()
+	WHERE p.person_id = set_attributes_for.person_id;
+	PERFORM rapport.run_hooks('person_changed', ARRAY[set_attributes_for.person_id]);
+END;
+$$;
+COMMENT ON FUNCTION rapport.set_attributes_for(bigint, jsonb) IS
+'Sets attributes of a person {code: option code, number or null}, managed ones too; absent ones stay. Their day of activity stays. For the service. Errors: not_found, wrong_type, invalid_value, out_of_range, unknown_attribute, unknown_option.';
+GRANT EXECUTE ON FUNCTION rapport.set_attributes_for(bigint, jsonb) TO rapport_service;
 
 CREATE OR REPLACE FUNCTION rapport.count_move(mine rapport.profile, new_cell bigint, grid integer, moment timestamp with time zone)
 RETURNS integer
@@ -613,7 +652,7 @@ GRANT EXECUTE ON FUNCTION rapport.set_preference(text, jsonb) TO rapport_user;
 -- The catalogue
 
 CREATE OR REPLACE FUNCTION rapport.attributes(locale text DEFAULT NULL)
-RETURNS TABLE (code text, label text, kind text, strength text, options jsonb, minimum numeric, maximum numeric, step numeric)
+RETURNS TABLE (code text, label text, kind text, strength text, options jsonb, minimum numeric, maximum numeric, step numeric, managed boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 BEGIN
@@ -633,14 +672,14 @@ BEGIN
 			FROM rapport.attribute_option AS o
 			LEFT JOIN best AS ob ON ob.attribute_id = o.attribute_id AND ob.option = o.option
 			WHERE o.attribute_id = a.attribute_id),
-		   a.minimum, a.maximum, a.step
+		   a.minimum, a.maximum, a.step, a.managed
 	FROM rapport.attribute AS a
 	LEFT JOIN best AS b ON b.attribute_id = a.attribute_id AND b.option = 0
 	ORDER BY a.attribute_id;
 END;
 $$;
 COMMENT ON FUNCTION rapport.attributes(text) IS
-'What people can say about themselves: choices with their options, numbers with their range, each with its label in the locale (de-AT falls back to de, then en, then the code).';
+'What people can say about themselves: choices with their options, numbers with their range, each with its label in the locale (de-AT falls back to de, then en, then the code). managed: the service says it of them.';
 GRANT EXECUTE ON FUNCTION rapport.attributes(text) TO rapport_anon;
 
 CREATE OR REPLACE FUNCTION rapport.check_code(code text) RETURNS void
@@ -710,7 +749,8 @@ GRANT EXECUTE ON FUNCTION rapport.define_option(text, text) TO rapport_service;
 
 CREATE OR REPLACE FUNCTION rapport.define_attribute(code text, kind text, options text[] DEFAULT NULL,
 													minimum numeric DEFAULT NULL, maximum numeric DEFAULT NULL, step numeric DEFAULT NULL,
-													strength text DEFAULT NULL, weight real DEFAULT NULL, lanes integer DEFAULT NULL) RETURNS void
+													strength text DEFAULT NULL, weight real DEFAULT NULL, lanes integer DEFAULT NULL,
+													managed boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
@@ -752,9 +792,9 @@ BEGIN
 		IF next_lane + wanted_lanes > 32 THEN
 			PERFORM rapport.fail('out_of_range', format('Of 32 lanes %s are free.', 32 - next_lane));
 		END IF;
-		INSERT INTO rapport.attribute (attribute_id, code, kind, strength, weight, lane, lanes)
+		INSERT INTO rapport.attribute (attribute_id, code, kind, strength, weight, lane, lanes, managed)
 		VALUES (next_id, define_attribute.code, 'choice', coalesce(define_attribute.strength, 'two_way'),
-				coalesce(define_attribute.weight, 1), next_lane, wanted_lanes);
+				coalesce(define_attribute.weight, 1), next_lane, wanted_lanes, coalesce(define_attribute.managed, false));
 		FOREACH new_option IN ARRAY define_attribute.options
 		LOOP
 			PERFORM rapport.define_option(define_attribute.code, new_option);
@@ -777,16 +817,16 @@ BEGIN
 		IF next_slot > 3 THEN
 			PERFORM rapport.fail('out_of_range', 'There is room for 4 numbers.');
 		END IF;
-		INSERT INTO rapport.attribute (attribute_id, code, kind, strength, weight, slot, minimum, maximum, step)
+		INSERT INTO rapport.attribute (attribute_id, code, kind, strength, weight, slot, minimum, maximum, step, managed)
 		VALUES (next_id, define_attribute.code, 'number', coalesce(define_attribute.strength, 'two_way'),
 				coalesce(define_attribute.weight, 1), next_slot, define_attribute.minimum, define_attribute.maximum,
-				coalesce(define_attribute.step, 1));
+				coalesce(define_attribute.step, 1), coalesce(define_attribute.managed, false));
 	END IF;
 END;
 $$;
-COMMENT ON FUNCTION rapport.define_attribute(text, text, text[], numeric, numeric, numeric, text, real, integer) IS
-'Adds an attribute: a choice with options (7 a lane of 32; give more lanes to leave room), or a number with minimum, maximum and step (1; at most 4 numbers). strength is what preferences on it do by default: two_way, one_way or soft; weight counts where it is soft. Define the most selective choice first: the index clusters by the first. For operators. Errors: invalid_value, missing_field, out_of_range, conflict.';
-GRANT EXECUTE ON FUNCTION rapport.define_attribute(text, text, text[], numeric, numeric, numeric, text, real, integer) TO rapport_service;
+COMMENT ON FUNCTION rapport.define_attribute(text, text, text[], numeric, numeric, numeric, text, real, integer, boolean) IS
+'Adds an attribute: a choice with options (7 a lane of 32; give more lanes to leave room), or a number with minimum, maximum and step (1; at most 4 numbers). strength is what preferences on it do by default: two_way, one_way or soft; weight counts where it is soft. managed: people ask for it, and set_attributes_for() alone says it of them, such as who is verified. Define the most selective choice first: the index clusters by the first. For operators. Errors: invalid_value, missing_field, out_of_range, conflict.';
+GRANT EXECUTE ON FUNCTION rapport.define_attribute(text, text, text[], numeric, numeric, numeric, text, real, integer, boolean) TO rapport_service;
 
 CREATE OR REPLACE FUNCTION rapport.change_attribute(code text, strength text DEFAULT NULL, weight real DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp

@@ -21,6 +21,7 @@ CREATE TABLE rapport.attribute (
 	minimum numeric,
 	maximum numeric,
 	step numeric,
+	managed boolean NOT NULL DEFAULT false,
 	CHECK (kind <> 'choice' OR lane >= 0 AND lanes BETWEEN 1 AND 8 AND lane + lanes <= 32
 							   AND lane IS NOT NULL AND lanes IS NOT NULL AND slot IS NULL),
 	CHECK (kind <> 'number' OR slot BETWEEN 0 AND 3 AND minimum < maximum AND step > 0 AND (maximum - minimum) / step <= 32000
@@ -38,6 +39,7 @@ COMMENT ON COLUMN rapport.attribute.lanes IS
 'Adjacent lanes taken. Option o is bit o of their 8 * lanes bits, bit 0 is "unset": one lane holds 7 options, eight hold 63.';
 COMMENT ON COLUMN rapport.attribute.slot IS 'Place of a number in the match key, 0 to 3.';
 COMMENT ON COLUMN rapport.attribute.step IS 'Numbers are stored as (value - minimum) / step, rounded.';
+COMMENT ON COLUMN rapport.attribute.managed IS 'Set by set_attributes_for() and imports alone, such as who is verified; people ask for it like for any other.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.attribute', '');
 
 CREATE TABLE rapport.attribute_option (

@@ -48,3 +48,8 @@ DROP FUNCTION rapport.openapi_answer(oid);
 ALTER TABLE rapport.route ADD COLUMN reason text;
 COMMENT ON COLUMN rapport.route.reason IS
 'schema.function with the same arguments that tells, as jsonb, why a list is empty; the answer has it as reason.';
+
+ALTER TABLE rapport.attribute ADD COLUMN managed boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN rapport.attribute.managed IS 'Set by set_attributes_for() and imports alone, such as who is verified; people ask for it like for any other.';
+DROP FUNCTION rapport.define_attribute(text, text, text[], numeric, numeric, numeric, text, real, integer);
+DROP FUNCTION rapport.attributes(text);
