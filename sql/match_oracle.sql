@@ -83,7 +83,7 @@ SELECT pg_temp.seen_wrong(:'weights', :'day') AS nothing,
 	   pg_temp.seen_wrong(jsonb_set(:'weights', '{tags}', '3.01'), :'day') > 0 AS a_weight,
 	   pg_temp.seen_wrong(jsonb_set(:'weights', '{boost}', '0'), :'day') > 0 AS the_boost,
 	   pg_temp.seen_wrong(jsonb_set(:'weights', '{diversity}', '0'), :'day') > 0 AS the_chance_of_the_day,
-	   pg_temp.seen_wrong(jsonb_set(:'weights', '{scale_km}', '24.9'), :'day') > 0 AS a_scale;
+	   pg_temp.seen_wrong(jsonb_set(:'weights', '{scale_km}', '15'), :'day') > 0 AS a_scale;
 -- All cost the same but for the tie, which goes by the day.
 SELECT viewer, mode, members FROM result WHERE population = 20 ORDER BY cardinality(members) DESC LIMIT 1 \gset
 SELECT weights FROM profile_of WHERE n = 4 \gset
