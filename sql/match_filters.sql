@@ -176,6 +176,23 @@ SELECT k, count(*) > 5 AS enough
 FROM (SELECT jsonb_object_keys(f) AS k FROM result WHERE members <> '{}' UNION ALL SELECT sort FROM result WHERE cardinality(members) > 3) AS x
 GROUP BY k ORDER BY k COLLATE "C";
 
+-- What is shown beside them is what SQL says of the profile, and explain_match() of the score.
+SELECT viewer FROM result WHERE population = 6 AND f = '{}' ORDER BY cardinality(members) DESC, viewer LIMIT 1 \gset
+SELECT rapport.act_as(:viewer, true) \g /dev/null
+SET LOCAL role = none;
+SELECT count(*) > 10 AS shown, count(DISTINCT d.why) > 10 AS whys, count(DISTINCT d.attributes) > 10 AS attributes,
+	   count(*) FILTER (WHERE (d.why, d.score, d.distance_km) IS DISTINCT FROM (e -> 'parts', (e ->> 'score')::double precision, (e ->> 'distance_km')::integer)) AS otherwise,
+	   count(*) FILTER (WHERE d.attributes IS DISTINCT FROM (
+			SELECT coalesce(jsonb_object_agg(a.code, coalesce(to_jsonb(o.code), to_jsonb(trim_scale(a.minimum + a.step * p.numbers[a.slot + 1]))))
+							FILTER (WHERE o.option IS NOT NULL OR p.numbers[a.slot + 1] IS NOT NULL), '{}')
+			FROM rapport.profile AS p
+			CROSS JOIN rapport.attribute AS a
+			LEFT JOIN rapport.attribute_option AS o ON o.attribute_id = a.attribute_id AND o.option = p.traits[a.attribute_id]
+			WHERE p.person_id = d.person_id)) AS misnamed
+FROM rapport.discover('date', 100) AS d
+CROSS JOIN LATERAL rapport.explain_match(d.person_id, 'date') AS e;
+SELECT rapport.act_as(NULL) \g /dev/null
+
 -- The promise of paging: 2,000 pages of 5, in every order, with and without a
 -- filter, and between any two of them people join, change, move, go, are
 -- blocked and are swiped on. Whoever did not change is seen exactly once,
@@ -241,7 +258,10 @@ BEGIN
 			page := page + 1;
 			EXIT WHEN rows < 5;
 			FOR i IN 1 .. 1 + pages % 2 LOOP
-				SELECT c.person_id INTO other FROM rapport.candidate AS c WHERE c.person_id <> viewer AND NOT rapport.is_blocked(viewer, c.person_id) ORDER BY random() LIMIT 1;
+				-- OFFSET 0: drawn first, and asked one by one until somebody is not blocked.
+				SELECT c.person_id INTO other
+				FROM (SELECT x.person_id FROM rapport.candidate AS x WHERE x.person_id <> viewer ORDER BY random() OFFSET 0) AS c
+				WHERE NOT rapport.is_blocked(viewer, c.person_id) LIMIT 1;
 				CASE pg_temp.upto(8)
 					WHEN 0 THEN
 						other := (pg_temp.somebody(1))[1];

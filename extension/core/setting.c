@@ -3,44 +3,45 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
 
 #include "core/core.h"
 
 PG_FUNCTION_INFO_V1(core_setting_sql);
 
+/* The numbers of columns. */
+#define SETTING_DEFAULT_VALUE 3
+#define SETTING_VALUE 2
+
+/* The column value of the row of that name; NULL if there is none. */
+static char *
+value_in(const char *table, int column, Datum name)
+{
+	CoreScan	scan;
+	TupleTableSlot *slot;
+	char	   *value = NULL;
+	bool		isnull;
+
+	core_scan_begin(&scan, table, GetActiveSnapshot(), 1, &(CoreKey) {F_TEXTEQ, name});
+	slot = core_scan_next(&scan);
+	if (slot != NULL)
+		value = TextDatumGetCString(slot_getattr(slot, column, &isnull));
+	core_scan_end(&scan);
+	return value;
+}
+
 char *
 core_setting(const char *name)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			type = TEXTOID;
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		argument = CStringGetTextDatum(name);
-	CoreUser	user;
-	char	   *value = NULL;
+	Datum		key = CStringGetTextDatum(name);
+	char	   *value = value_in("setting_default", SETTING_DEFAULT_VALUE, key);
+	char	   *own = value != NULL ? value_in("setting", SETTING_VALUE, key) : NULL;
 
-	core_become_owner(&user);
-	SPI_connect();
-	core_keep_plan(&plan,
-				   "SELECT COALESCE(s.value, d.value)"
-				   " FROM rapport.setting_default AS d"
-				   " LEFT JOIN rapport.setting AS s ON s.name OPERATOR(pg_catalog.=) d.name"
-				   " WHERE d.name OPERATOR(pg_catalog.=) $1",
-				   1, &type);
-	if (SPI_execute_plan(plan, &argument, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the setting \"%s\"", name);
-	if (SPI_processed == 1)
-	{
-		value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-		if (value != NULL)
-			value = MemoryContextStrdup(caller, value);
-	}
-	SPI_finish();
-	core_restore_user(&user);
-	return value;
+	return own != NULL ? own : value;
 }
 
 Datum

@@ -10,10 +10,12 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include <sodium.h>
 
 #include "core/core.h"
+#include "match/cursor.h"
 
 PG_FUNCTION_INFO_V1(match_seal_sql);
 PG_FUNCTION_INFO_V1(match_unseal_sql);
@@ -22,32 +24,60 @@ PG_FUNCTION_INFO_V1(match_unseal_sql);
 #define MAX_TEXT_SIZE 1024
 #define BASE64 sodium_base64_VARIANT_URLSAFE_NO_PADDING
 
-/* The tag of scope and text: length-prefixed, so that no two pairs run together. */
-static void
-make_tag(const text *scope, const uint8 *plain, size_t size, uint8 *tag)
+/*
+ * The two keyed hashes as far as they are the same for every text of a scope. A
+ * call that seals many rows begins each from here.
+ */
+struct MatchSealer
 {
-	uint32		scope_size = VARSIZE_ANY_EXHDR(scope);
-	size_t		total = 1 + sizeof(scope_size) + scope_size + size;
-	uint8	   *message = palloc(total);
-	uint8	   *at = message;
+	uint8		secret[CORE_SECRET_SIZE];
+	crypto_auth_hmacsha256_state tag;	/* has taken the scope, after its length: no two pairs run together */
+	crypto_auth_hmacsha256_state stream;
+	uint32		scope_size;
+	char		scope[];
+};
+
+const MatchSealer *
+match_sealer(FmgrInfo *caller, const text *scope)
+{
+	MatchSealer *sealer = caller->fn_extra;
+	const uint8 *secret = core_secret("cursors");
+	uint32		size = VARSIZE_ANY_EXHDR(scope);
+
+	if (sealer != NULL && sealer->scope_size == size && memcmp(sealer->scope, VARDATA_ANY(scope), size) == 0 &&
+		memcmp(sealer->secret, secret, CORE_SECRET_SIZE) == 0)
+		return sealer;
+	caller->fn_extra = NULL;
+	if (sealer != NULL)
+		pfree(sealer);
+	sealer = MemoryContextAlloc(caller->fn_mcxt, offsetof(MatchSealer, scope) + size);
+	memcpy(sealer->secret, secret, CORE_SECRET_SIZE);
+	sealer->scope_size = size;
+	memcpy(sealer->scope, VARDATA_ANY(scope), size);
+	crypto_auth_hmacsha256_init(&sealer->stream, secret, CORE_SECRET_SIZE);
+	sealer->tag = sealer->stream;
+	crypto_auth_hmacsha256_update(&sealer->tag, (const uint8 *) "t", 1);
+	crypto_auth_hmacsha256_update(&sealer->tag, (const uint8 *) &size, sizeof(size));
+	crypto_auth_hmacsha256_update(&sealer->tag, (const uint8 *) sealer->scope, size);
+	caller->fn_extra = sealer;
+	return sealer;
+}
+
+static void
+make_tag(const MatchSealer *sealer, const uint8 *plain, size_t size, uint8 *tag)
+{
+	crypto_auth_hmacsha256_state state = sealer->tag;
 	uint8		mac[CORE_MAC_SIZE];
 
-	*at++ = 't';
-	memcpy(at, &scope_size, sizeof(scope_size));
-	at += sizeof(scope_size);
-	memcpy(at, VARDATA_ANY(scope), scope_size);
-	at += scope_size;
-	memcpy(at, plain, size);
-	core_hmac(core_secret("cursors"), CORE_SECRET_SIZE, message, total, mac);
+	crypto_auth_hmacsha256_update(&state, plain, size);
+	crypto_auth_hmacsha256_final(&state, mac);
 	memcpy(tag, mac, TAG_SIZE);
-	pfree(message);
 }
 
 /* Turns plain into hidden and back, in place. */
 static void
-apply_stream(const uint8 *tag, uint8 *data, size_t size)
+apply_stream(const MatchSealer *sealer, const uint8 *tag, uint8 *data, size_t size)
 {
-	const uint8 *key = core_secret("cursors");
 	uint8		block[1 + TAG_SIZE + 1];
 	uint8		stream[CORE_MAC_SIZE];
 
@@ -57,38 +87,43 @@ apply_stream(const uint8 *tag, uint8 *data, size_t size)
 	{
 		if (i % CORE_MAC_SIZE == 0)
 		{
+			crypto_auth_hmacsha256_state state = sealer->stream;
+
 			block[1 + TAG_SIZE] = (uint8) (i / CORE_MAC_SIZE);
-			core_hmac(key, CORE_SECRET_SIZE, block, sizeof(block), stream);
+			crypto_auth_hmacsha256_update(&state, block, sizeof(block));
+			crypto_auth_hmacsha256_final(&state, stream);
 		}
 		data[i] ^= stream[i % CORE_MAC_SIZE];
 	}
+}
+
+text *
+match_seal(const MatchSealer *sealer, const char *plain, size_t size)
+{
+	uint8		sealed[TAG_SIZE + MAX_TEXT_SIZE];
+	char		out[sodium_base64_ENCODED_LEN(TAG_SIZE + MAX_TEXT_SIZE, BASE64)];
+
+	if (size > MAX_TEXT_SIZE)
+		elog(ERROR, "a cursor of %zu bytes is too long", size);
+	make_tag(sealer, (const uint8 *) plain, size, sealed);
+	memcpy(sealed + TAG_SIZE, plain, size);
+	apply_stream(sealer, sealed, sealed + TAG_SIZE, size);
+	sodium_bin2base64(out, sizeof(out), sealed, TAG_SIZE + size, BASE64);
+	return cstring_to_text(out);
 }
 
 /* seal(scope text, plain text) RETURNS text */
 Datum
 match_seal_sql(PG_FUNCTION_ARGS)
 {
-	text	   *scope = PG_GETARG_TEXT_PP(0);
 	text	   *plain = PG_GETARG_TEXT_PP(1);
-	size_t		size = VARSIZE_ANY_EXHDR(plain);
-	uint8		sealed[TAG_SIZE + MAX_TEXT_SIZE];
-	char		out[sodium_base64_ENCODED_LEN(TAG_SIZE + MAX_TEXT_SIZE, BASE64)];
 
-	if (size > MAX_TEXT_SIZE)
-		elog(ERROR, "a cursor of %zu bytes is too long", size);
-	make_tag(scope, (uint8 *) VARDATA_ANY(plain), size, sealed);
-	memcpy(sealed + TAG_SIZE, VARDATA_ANY(plain), size);
-	apply_stream(sealed, sealed + TAG_SIZE, size);
-	sodium_bin2base64(out, sizeof(out), sealed, TAG_SIZE + size, BASE64);
-	PG_RETURN_TEXT_P(cstring_to_text(out));
+	PG_RETURN_TEXT_P(match_seal(match_sealer(fcinfo->flinfo, PG_GETARG_TEXT_PP(0)), VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain)));
 }
 
-/* unseal(scope text, sealed text) RETURNS text, NULL when it is not ours */
-Datum
-match_unseal_sql(PG_FUNCTION_ARGS)
+text *
+match_unseal(const MatchSealer *sealer, const text *in)
 {
-	text	   *scope = PG_GETARG_TEXT_PP(0);
-	text	   *in = PG_GETARG_TEXT_PP(1);
 	uint8		sealed[TAG_SIZE + MAX_TEXT_SIZE];
 	uint8		tag[TAG_SIZE];
 	size_t		size;
@@ -96,11 +131,22 @@ match_unseal_sql(PG_FUNCTION_ARGS)
 	if (sodium_base642bin(sealed, sizeof(sealed), VARDATA_ANY(in), VARSIZE_ANY_EXHDR(in),
 						  NULL, &size, NULL, BASE64) != 0 ||
 		size < TAG_SIZE)
-		PG_RETURN_NULL();
+		return NULL;
 	size -= TAG_SIZE;
-	apply_stream(sealed, sealed + TAG_SIZE, size);
-	make_tag(scope, sealed + TAG_SIZE, size, tag);
+	apply_stream(sealer, sealed, sealed + TAG_SIZE, size);
+	make_tag(sealer, sealed + TAG_SIZE, size, tag);
 	if (!core_equal(tag, sealed, TAG_SIZE))
+		return NULL;
+	return cstring_to_text_with_len((char *) sealed + TAG_SIZE, (int) size);
+}
+
+/* unseal(scope text, sealed text) RETURNS text, NULL when it is not ours */
+Datum
+match_unseal_sql(PG_FUNCTION_ARGS)
+{
+	text	   *plain = match_unseal(match_sealer(fcinfo->flinfo, PG_GETARG_TEXT_PP(0)), PG_GETARG_TEXT_PP(1));
+
+	if (plain == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text_with_len((char *) sealed + TAG_SIZE, (int) size));
+	PG_RETURN_TEXT_P(plain);
 }

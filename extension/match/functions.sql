@@ -318,25 +318,8 @@ COMMENT ON FUNCTION rapport.match_page_size(integer) IS 'The page size asked for
 -- Scoring
 
 CREATE OR REPLACE FUNCTION rapport.scoring_weights(mode smallint, scoring text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-	weights jsonb;
-BEGIN
-	-- A row of this database comes before the built-in one of its name.
-	SELECT p.weights INTO weights
-	FROM rapport.scoring_profile AS p
-	WHERE p.name = coalesce(scoring_weights.scoring,
-							(SELECT m.name FROM rapport.mode_scoring AS m WHERE m.mode = scoring_weights.mode), 'default')
-	AND (p.offered OR scoring_weights.scoring IS NULL)
-	ORDER BY p.builtin
-	LIMIT 1;
-	IF NOT FOUND THEN
-		PERFORM rapport.fail('unknown_scoring', pg_catalog.format('%L is not offered.', scoring));
-	END IF;
-	RETURN weights;
-END;
-$$;
+LANGUAGE c STABLE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'match_scoring_weights';
 COMMENT ON FUNCTION rapport.scoring_weights(smallint, text) IS
 'The weights that match_query() takes: those of a scoring profile that is offered; for NULL of the one of the mode, which is "default" unless set_mode_scoring() says another. Errors: unknown_scoring.';
 
@@ -488,10 +471,15 @@ GRANT EXECUTE ON FUNCTION rapport.count_tags(integer) TO rapport_service;
 CREATE OR REPLACE FUNCTION rapport.tag_weights(tags text[]) RETURNS TABLE (weights real[])
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-	SELECT array_agg(round((1 + ln((1 + coalesce(r.people, 0))::double precision / (1 + coalesce(c.people, 0))))::numeric, 1)::real ORDER BY t.n)
-	FROM unnest(tag_weights.tags) WITH ORDINALITY AS t (tag, n)
-	LEFT JOIN rapport.tag_count AS c ON c.tag = hashtextextended(t.tag, 0)
-	LEFT JOIN rapport.tag_round AS r ON true;
+	SELECT w.weights
+	FROM (SELECT) AS one
+	LEFT JOIN rapport.tag_round AS r ON true
+	CROSS JOIN LATERAL (
+		SELECT array_agg(round((1 + ln((1 + coalesce(r.people, 0))::double precision / (1 + coalesce(c.people, 0))))::numeric, 1)::real ORDER BY t.n) AS weights
+		FROM unnest(tag_weights.tags) WITH ORDINALITY AS t (tag, n)
+		-- OFFSET 0: each by key, and none of a table that is not counted yet.
+		LEFT JOIN LATERAL (SELECT x.people FROM rapport.tag_count AS x WHERE r.people > 0 AND x.tag = hashtextextended(t.tag, 0) OFFSET 0) AS c ON true
+		OFFSET 0) AS w;
 END;
 COMMENT ON FUNCTION rapport.tag_weights(text[]) IS
 'One row: what each tag weighs in the score, 1 + ln((1 + people) / (1 + people with the tag)) as of the last count_tags(), in tenths; 1 each before the first. Use in FROM, there it is inlined.';
@@ -559,57 +547,8 @@ COMMENT ON FUNCTION rapport.attribute_map() IS
 
 CREATE OR REPLACE FUNCTION rapport.match_sides(ids bigint[], weakest integer)
 RETURNS TABLE (person_id bigint, mode smallint, key rapport.match_key)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-	WITH map AS MATERIALIZED (SELECT m.* FROM rapport.attribute_map() AS m)
-	SELECT p.person_id,
-		   f.mode,
-		   rapport.match_key_raw(
-			   id => p.person_id,
-			   mode => f.mode::integer,
-			   latitude => rapport.place_latitude(p.place),
-			   longitude => rapport.place_longitude(p.place),
-			   birth_date => p.birth_date,
-			   traits => rapport.trait_lanes(p.traits, map.lane_of, map.lanes_of),
-			   wants => rapport.want_lanes(f.accepts, s.hard, map.lane_of, map.lanes_of),
-			   numbers => p.numbers[1:4],
-			   number_min => r.number_min,
-			   number_max => r.number_max,
-			   age_min => f.age_min::integer,
-			   age_max => f.age_max::integer,
-			   max_distance_km => f.max_distance_km::double precision,
-			   active_on => coalesce(y.active_on, (p.created_at AT TIME ZONE 'UTC')::date),
-			   tags => p.tags,
-			   embedding => p.embedding,
-			   quality => 0.5 * coalesce(least(1, (cardinality(array_remove(array_remove(p.traits, NULL), 0::smallint))
-												   + cardinality(array_remove(p.numbers, NULL)))::double precision
-												  / cardinality(map.lane_of)), 1)
-						  + CASE WHEN p.about <> '' THEN 0.25 ELSE 0 END
-						  + CASE WHEN p.tags <> '{}' THEN 0.25 ELSE 0 END,
-			   number_unset => r.number_unset,
-			   desirability => z.desirability::double precision,
-			   selectivity => z.selectivity::double precision,
-			   price => z.price::double precision,
-			   joined_on => (p.created_at AT TIME ZONE 'UTC')::date)
-	-- OFFSET 0 leaves the planner one way: look up each person by key, whatever its statistics say.
-	FROM (SELECT DISTINCT u.person_id FROM unnest(match_sides.ids) AS u (person_id)) AS i
-	CROSS JOIN LATERAL (SELECT x.* FROM rapport.profile AS x WHERE x.person_id = i.person_id OFFSET 0) AS p
-	CROSS JOIN LATERAL (SELECT x.* FROM rapport.preference AS x WHERE x.person_id = i.person_id AND x.enabled OFFSET 0) AS f
-	LEFT JOIN LATERAL (SELECT x.active_on FROM rapport.activity AS x WHERE x.person_id = i.person_id OFFSET 0) AS y ON true
-	LEFT JOIN LATERAL (SELECT x.desirability, x.selectivity, x.price FROM rapport.match_scalar AS x WHERE x.person_id = i.person_id OFFSET 0) AS z ON true
-	CROSS JOIN map
-	CROSS JOIN LATERAL (
-		SELECT ARRAY(SELECT coalesce(nullif(f.strengths[n], 0), strength) <= match_sides.weakest
-					 FROM unnest(map.strength_of) WITH ORDINALITY AS d (strength, n)
-					 ORDER BY n) AS hard
-		OFFSET 0) AS s
-	LEFT JOIN LATERAL (
-		SELECT array_agg(CASE WHEN s.hard[number] THEN f.number_min[slot] END ORDER BY slot) AS number_min,
-			   array_agg(CASE WHEN s.hard[number] THEN f.number_max[slot] END ORDER BY slot) AS number_max,
-			   array_agg(coalesce(f.number_unset[slot] OR NOT s.hard[number], true) ORDER BY slot) AS number_unset
-		FROM unnest(map.number_of) WITH ORDINALITY AS d (number, slot)
-		HAVING f.number_min <> '{}') AS r ON true;
-END;
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE ROWS 100 SET enable_seqscan = off SET enable_bitmapscan = off
+AS 'MODULE_PATHNAME', 'match_sides';
 COMMENT ON FUNCTION rapport.match_sides(bigint[], integer) IS
 'The match keys of people in each mode they take part in. Filters up to the strength weakest count: 1 two-way ones only, which is how others test a person; 2 one-way ones as well, which is whom the person wants to see. Quality is how much a profile tells: half for the share of attributes answered, a quarter each for a text and for tags.';
 
@@ -617,64 +556,8 @@ CREATE OR REPLACE FUNCTION rapport.match_query_for(
 	person_id bigint, mode smallint, key rapport.match_key, day date, seen bigint[],
 	active_since date DEFAULT NULL, after_cost double precision DEFAULT NULL, after_id bigint DEFAULT NULL, weights jsonb DEFAULT NULL)
 RETURNS rapport.match_query
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-	scoring jsonb := coalesce(weights, rapport.scoring_weights(mode));
-	liked bigint[];
-	question rapport.match_query;
-BEGIN
-	IF (scoring ->> 'boost')::double precision > 0 THEN
-		SELECT pg_catalog.array_agg(l.other_id) INTO liked
-		FROM (SELECT r.other_id
-			  FROM rapport.like_received AS r
-			  WHERE r.person_id = match_query_for.person_id
-			  AND r.mode = match_query_for.mode
-			  ORDER BY r.at DESC, r.other_id DESC
-			  LIMIT 1000) AS l;
-	END IF;
-	SELECT rapport.match_query(
-			   key => match_query_for.key,
-			   today => match_query_for.day,
-			   soft_wants => rapport.want_lanes(f.accepts, s.soft, map.lane_of, map.lanes_of),
-			   soft_weights => w.weights,
-			   continuation => rapport.lane_continuation(map.lane_of, map.lanes_of),
-			   weights => scoring,
-			   seen => match_query_for.seen,
-			   after_cost => match_query_for.after_cost,
-			   after_id => match_query_for.after_id,
-			   active_since => match_query_for.active_since,
-			   soft_number_min => r.number_min,
-			   soft_number_max => r.number_max,
-			   tags => p.tags,
-			   tag_weights => t.weights,
-			   liked => liked)
-	INTO question
-	FROM rapport.preference AS f
-	JOIN rapport.profile AS p ON p.person_id = f.person_id
-	CROSS JOIN LATERAL rapport.tag_weights(p.tags) AS t
-	CROSS JOIN rapport.attribute_map() AS map
-	CROSS JOIN LATERAL (
-		SELECT ARRAY(SELECT coalesce(nullif(f.strengths[n], 0), strength) = 3
-					 FROM unnest(map.strength_of) WITH ORDINALITY AS d (strength, n)
-					 ORDER BY n) AS soft
-		OFFSET 0) AS s
-	CROSS JOIN LATERAL (
-		SELECT array_agg(CASE WHEN s.soft[number] THEN f.number_min[slot] END ORDER BY slot) AS number_min,
-			   array_agg(CASE WHEN s.soft[number] THEN f.number_max[slot] END ORDER BY slot) AS number_max
-		FROM unnest(map.number_of) WITH ORDINALITY AS d (number, slot)) AS r
-	CROSS JOIN LATERAL (
-		-- Elements 1 to 32 by first lane, 33 to 36 by number.
-		SELECT array_agg(CASE WHEN s.soft[a.attribute_id]
-								   AND CASE a.kind WHEN 'choice' THEN f.accepts[a.attribute_id] ELSE f.number_min[a.slot + 1] END IS NOT NULL
-							  THEN a.weight ELSE 0 END ORDER BY i) AS weights
-		FROM generate_series(1, 36) AS i
-		LEFT JOIN rapport.attribute AS a ON coalesce(a.lane + 1, a.slot + 33) = i) AS w
-	WHERE f.person_id = match_query_for.person_id
-	AND f.mode = match_query_for.mode;
-	RETURN question;
-END;
-$$;
+LANGUAGE c STABLE PARALLEL UNSAFE SET enable_seqscan = off SET enable_bitmapscan = off
+AS 'MODULE_PATHNAME', 'match_query_for';
 COMMENT ON FUNCTION rapport.match_query_for(bigint, smallint, rapport.match_key, date, bigint[], date, double precision, bigint, jsonb) IS
 'The question a person asks of candidates: key is one of their match_sides(), day the UTC date ages and ties go by, seen the people left out; only candidates active since then and beyond (after_cost, after_id). Soft wishes come from preference, weights from scoring_weights() (NULL: of the mode), those of tags from tag_weights(), and with a boost the last 1,000 who like the person.';
 
@@ -775,26 +658,17 @@ COMMENT ON FUNCTION rapport.match_mode(bigint, text) IS
 'The mode of that code if the person takes part in it; for NULL the first they take part in. Errors: unknown_mode, mode_not_enabled, profile_incomplete.';
 
 CREATE OR REPLACE FUNCTION rapport.match_side(person_id bigint, mode smallint, weakest integer) RETURNS rapport.match_key
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-	mine rapport.profile;
-	missing text[];
-	found rapport.match_key;
-BEGIN
-	SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = match_side.person_id;
-	SELECT pg_catalog.array_agg(m.step ORDER BY m.step COLLATE "C") INTO missing FROM rapport.missing_steps(mine) AS m;
-	IF missing IS NOT NULL THEN
-		PERFORM rapport.fail('profile_incomplete', pg_catalog.format('Missing: %s.', pg_catalog.array_to_string(missing, ', ')));
-	END IF;
-	SELECT k.key INTO found
-	FROM rapport.match_sides(ARRAY[match_side.person_id], match_side.weakest) AS k
-	WHERE k.mode = match_side.mode;
-	RETURN found;
-END;
-$$;
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE SET enable_seqscan = off SET enable_bitmapscan = off
+AS 'MODULE_PATHNAME', 'match_side';
 COMMENT ON FUNCTION rapport.match_side(bigint, smallint, integer) IS
 'The match_sides() key of one person. Errors: profile_incomplete, with the steps that are missing.';
+
+CREATE OR REPLACE FUNCTION rapport.match_deck(person_id bigint, mode smallint, scoring text, filters jsonb, sort text, after text)
+RETURNS TABLE (query rapport.match_query, day date, scope text, tags text[], bucket_km integer[])
+LANGUAGE c STABLE PARALLEL UNSAFE ROWS 1 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+AS 'MODULE_PATHNAME', 'match_deck';
+COMMENT ON FUNCTION rapport.match_deck(bigint, smallint, text, jsonb, text, text) IS
+'One row, where a page of discover() begins: whom the person asks for in a mode (NULL: the first they take part in) by a scoring profile, without whom they have seen and beyond the cursor after (NULL: the first page), for match_filtered() on day, the day its deck began; the scope of its cursors, which a change of the profile, the preference, the weights, the filters or the order ends; the tags of the person, and the setting distance_buckets. Errors: profile_incomplete, unknown_scoring, invalid_cursor.';
 
 -- Candidates
 
@@ -1206,6 +1080,14 @@ $$;
 COMMENT ON FUNCTION rapport.match_filtered(rapport.match_query, jsonb, text[], date, text) IS
 'A query with the match_filters() of a person who has own_tags, in the order sort; nearest goes by the steps of distance_bucket(). Errors: invalid_value.';
 
+CREATE OR REPLACE FUNCTION rapport.match_page(
+	query rapport.match_query, page_size integer, scope text, bucket_km integer[], own_tags text[], asked_tags text[], shared_tags integer)
+RETURNS TABLE (person_id bigint, distance_km integer, score double precision, why jsonb, cursor text)
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE ROWS 20
+AS 'MODULE_PATHNAME', 'match_page';
+COMMENT ON FUNCTION rapport.match_page(rapport.match_query, integer, text, integer[], text[], text[], integer) IS
+'The best candidates for a query, in order: an ordered scan of the match index, what discover() shows of each that follows from the two keys, and a cursor sealed with the scope. Only people who have all of asked_tags and at least shared_tags of own_tags.';
+
 CREATE OR REPLACE FUNCTION rapport.discover(
 	mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL, sort text DEFAULT NULL,
 	radius_km integer DEFAULT NULL, everywhere boolean DEFAULT NULL, active_within_days integer DEFAULT NULL,
@@ -1213,90 +1095,39 @@ CREATE OR REPLACE FUNCTION rapport.discover(
 	scoring text DEFAULT NULL)
 RETURNS TABLE (person_id bigint, display_name text, age integer, distance_km integer, score double precision,
 			   shared_tags text[], attributes jsonb, about text, why jsonb, cursor text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET extra_float_digits = 1 SET jit = off
-	SET plan_cache_mode = force_generic_plan
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
 	me bigint := rapport.acting_person();
 	size integer := rapport.match_page_size(page_size);
-	mode_id smallint := rapport.match_mode(me, mode);
-	my_key rapport.match_key := rapport.match_side(me, mode_id, 2);
-	filters jsonb := rapport.match_filters(radius_km, everywhere, active_within_days, joined_within_days, options, tags, min_shared_tags);
-	my_tags text[];
-	asked_tags text[];
-	active_days integer := rapport.setting_int('active_within_days');
-	day date := rapport.today();
-	my_weights jsonb := rapport.scoring_weights(mode_id, scoring);
-	scope text;
-	place text;
-	query rapport.match_query;
-	ids bigint[];
-	keys rapport.match_key[];
-	costs double precision[];
+	mode_id smallint;
+	filters jsonb;
+	asked_tags text[] := '{}';
 BEGIN
-	-- A change of the profile, the preference, the weights or of what is asked ends the cursors made before.
-	SELECT p.tags, format('discover %s %s %s %s %s %s %s ', me, mode_id, extract(epoch FROM p.updated_at), extract(epoch FROM f.updated_at),
-						  concat_ws(' ', my_weights, t.weights), filters, CASE sort WHEN 'nearest' THEN rapport.setting_text('distance_buckets') ELSE coalesce(sort, 'best') END)
-	INTO my_tags, scope
-	FROM rapport.profile AS p
-	JOIN rapport.preference AS f ON f.person_id = p.person_id
-	CROSS JOIN LATERAL rapport.tag_weights(p.tags) AS t
-	WHERE p.person_id = me
-	AND f.mode = mode_id;
-	IF after IS NOT NULL THEN
-		place := rapport.unseal(scope || day, after);
-		IF place IS NULL THEN
-			-- A deck keeps the day it began with, over one midnight.
-			day := day - 1;
-			place := rapport.unseal(scope || day, after);
-		END IF;
-		IF place IS NULL THEN
-			PERFORM rapport.fail('invalid_cursor', 'It goes on only with the mode, filters, order, profile and preferences it was made with.');
-		END IF;
+	IF mode IS NOT NULL THEN
+		mode_id := rapport.match_mode(me, mode);
 	END IF;
-	scope := scope || day;
-	query := rapport.match_query_see(
-		rapport.match_filtered(
-			rapport.match_query_for(me, mode_id, my_key, day, '{}', CASE WHEN active_days > 0 THEN day - active_days END,
-									split_part(place, ' ', 1)::double precision, split_part(place, ' ', 2)::bigint, my_weights),
-			filters, my_tags, day, sort),
-		me, mode_id);
-	asked_tags := ARRAY(SELECT jsonb_array_elements_text(filters -> 'tags'));
-	SELECT array_agg(hit.person_id ORDER BY hit.cost, hit.person_id),
-		   array_agg(hit.key ORDER BY hit.cost, hit.person_id),
-		   array_agg(hit.cost ORDER BY hit.cost, hit.person_id)
-	INTO ids, keys, costs
-	FROM (
-		-- An ordered index scan: the best first, and nobody but those who fit.
-		SELECT c.person_id, c.key, c.key <-> query AS cost
-		FROM rapport.candidate AS c
-		WHERE c.key @@ query
-		-- Of tags the index knows bits alone.
-		AND ((filters ?| '{tags,min_shared_tags}') IS NOT TRUE
-			 OR (SELECT p.tags @> asked_tags
-						AND (SELECT count(*) FROM unnest(p.tags) AS t WHERE t = ANY (my_tags)) >= coalesce((filters ->> 'min_shared_tags')::integer, 0)
-				 FROM rapport.profile AS p
-				 WHERE p.person_id = c.person_id))
-		ORDER BY c.key <-> query
-		FETCH FIRST (size) ROWS WITH TIES) AS hit;
-	-- Cut here and not there: of equal costs the lower id comes first.
-	ids := ids[1:size];
+	filters := rapport.match_filters(radius_km, everywhere, active_within_days, joined_within_days, options, tags, min_shared_tags);
+	IF filters ? 'tags' THEN
+		asked_tags := ARRAY(SELECT jsonb_array_elements_text(filters -> 'tags'));
+	END IF;
 	RETURN QUERY
 	SELECT p.person_id,
 		   p.display_name,
 		   rapport.person_age(p.birth_date, rapport.today()),
-		   rapport.distance_bucket(rapport.match_distance_m(my_key, keys[hit.place])),
-		   round(least(1, greatest(0, rapport.match_score(keys[hit.place], query)))::numeric, 2)::double precision,
-		   ARRAY(SELECT t FROM unnest(p.tags) WITH ORDINALITY AS x (t, i) WHERE t = ANY (my_tags) ORDER BY i),
-		   a.attributes,
+		   hit.distance_km,
+		   hit.score,
+		   ARRAY(SELECT t FROM unnest(p.tags) WITH ORDINALITY AS x (t, i) WHERE t = ANY (deck.tags) ORDER BY i),
+		   rapport.attributes_shown(p.traits, p.numbers),
 		   p.about,
-		   w.parts,
-		   rapport.seal(scope, costs[hit.place] || ' ' || p.person_id)
-	FROM unnest(ids) WITH ORDINALITY AS hit (person_id, place)
+		   hit.why,
+		   hit.cursor
+	FROM rapport.match_deck(me, mode_id, scoring, filters, sort, after) AS deck
+	CROSS JOIN LATERAL rapport.match_page(
+		rapport.match_filtered(deck.query, filters, deck.tags, deck.day, sort),
+		size, deck.scope, deck.bucket_km, deck.tags, asked_tags, coalesce((filters ->> 'min_shared_tags')::integer, 0)) WITH ORDINALITY AS hit
 	JOIN rapport.profile AS p ON p.person_id = hit.person_id
-	JOIN rapport.attributes_of(ids) AS a ON a.person_id = hit.person_id
-	CROSS JOIN LATERAL rapport.score_parts(rapport.match_explain(keys[hit.place], query)) AS w
-	ORDER BY hit.place;
+	ORDER BY hit.ordinality;
 END;
 $$;
 COMMENT ON FUNCTION rapport.discover(text, integer, text, text, integer, boolean, integer, integer, jsonb, text[], integer, text) IS

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -211,6 +213,40 @@ match_explain(PG_FUNCTION_ARGS)
 	}
 	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+int64
+match_units(double given, int digits)
+{
+	double		scale = digits == 1 ? 10 : 100;
+	double		units = given * scale;
+	Datum		rounded;
+
+	/* Away from the halves the digits that numeric takes of a double make no difference. */
+	if (units >= 0 && units < 1e6 && fabs(units - floor(units) - 0.5) > 1e-6)
+		return (int64) floor(units + 0.5);
+	rounded = DirectFunctionCall2(numeric_round, DirectFunctionCall1(float8_numeric, Float8GetDatum(given)), Int32GetDatum(digits));
+	return (int64) rint(DatumGetFloat8(DirectFunctionCall1(numeric_float8, rounded)) * scale);
+}
+
+Jsonb *
+match_shown_terms(const MatchKey *key, const MatchQuery *query)
+{
+	JsonbParseState *state = NULL;
+	double		terms[MATCH_TERMS];
+
+	match_terms(key, query, terms);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < MATCH_TERMS; i++)
+	{
+		/* Of the distance less, as distances leave only in steps. */
+		int			digits = i == MATCH_DISTANCE ? 1 : 2;
+
+		if (query->share[i] > 0)
+			put_value(&state, term_names[i],
+					  &(JsonbValue) {.type = jbvNumeric, .val.numeric = int64_div_fast_to_numeric(match_units(terms[i], digits), digits)});
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
 static void

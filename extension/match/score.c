@@ -852,6 +852,13 @@ match_simd_use(MatchSimd path)
 }
 
 void
+match_terms(const MatchKey *key, const MatchQuery *query, double *terms)
+{
+	for (int i = 0; i < MATCH_TERMS; i++)
+		terms[i] = query->share[i] > 0 ? leaf_term(key, query, i) : 0;
+}
+
+void
 match_report(const MatchKey *key, const MatchQuery *query, MatchReport *report)
 {
 	const MatchKey *viewer = &query->viewer;
@@ -899,8 +906,7 @@ match_report(const MatchKey *key, const MatchQuery *query, MatchReport *report)
 			report->lanes_failed[side] |= (uint32_t) 1 << first;
 		}
 	}
-	for (int i = 0; i < MATCH_TERMS; i++)
-		report->terms[i] = query->share[i] > 0 ? leaf_term(key, query, i) : 0;
+	match_terms(key, query, report->terms);
 }
 
 /*

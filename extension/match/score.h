@@ -66,6 +66,9 @@ extern double match_leaf_score(const MatchKey *key, const MatchQuery *query);
 extern bool match_bounds_accept(const MatchBounds *bounds, const MatchQuery *query);
 extern double match_bounds_cost(const MatchBounds *bounds, const MatchQuery *query);
 
+/* The terms of the score, MATCH_TERMS of them; 0 where the query gives none a share. */
+extern void match_terms(const MatchKey *key, const MatchQuery *query, double *terms);
+
 extern void match_report(const MatchKey *key, const MatchQuery *query, MatchReport *report);
 
 /* What is left at over times the scale beyond the offset: at_scale where over is 1. */

@@ -90,21 +90,30 @@ match_percentage(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(100 * sqrt(share_of_score(one, other) * share_of_score(other, one)));
 }
 
-/* distance_bucket(metres, bucket_km) */
-Datum
-match_distance_bucket(PG_FUNCTION_ARGS)
+bool
+match_bucket_of(double metres, const Datum *bucket_km, const bool *nulls, int n, int *km)
 {
-	double		metres = PG_GETARG_FLOAT8(0);
-	Datum	   *buckets;
-	bool	   *nulls;
-	int			n = match_array(fcinfo, 1, MATCH_BUCKETS, "bucket_km", &buckets, &nulls);
-
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
 			match_invalid("bucket_km has no NULL elements", NULL);
-		if (metres <= DatumGetInt32(buckets[i]) * 1000.0)
-			PG_RETURN_INT32(DatumGetInt32(buckets[i]));
+		*km = DatumGetInt32(bucket_km[i]);
+		if (metres <= *km * 1000.0)
+			return true;
 	}
-	PG_RETURN_NULL();
+	return false;
+}
+
+/* distance_bucket(metres, bucket_km) */
+Datum
+match_distance_bucket(PG_FUNCTION_ARGS)
+{
+	Datum	   *buckets;
+	bool	   *nulls;
+	int			n = match_array(fcinfo, 1, MATCH_BUCKETS, "bucket_km", &buckets, &nulls);
+	int			km;
+
+	if (!match_bucket_of(PG_GETARG_FLOAT8(0), buckets, nulls, n, &km))
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(km);
 }

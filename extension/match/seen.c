@@ -21,6 +21,7 @@
 #include "core/core.h"
 #include "match/packed.h"
 #include "match/score.h"
+#include "match/seen.h"
 #include "match/value.h"
 
 PG_FUNCTION_INFO_V1(match_query_see);
@@ -248,16 +249,13 @@ table_ids(const int64 *slots, uint32 count, int64 *ids)
 }
 
 /*
- * match_query_see(query, person_id, mode) RETURNS match_query
- *
  * All in one snapshot, the caller's: what is folded meanwhile is read in one of
  * its two places.
  */
-Datum
-match_query_see(PG_FUNCTION_ARGS)
+MatchQuery *
+match_see(const MatchQuery *given, Datum person, Datum mode)
 {
-	const MatchQuery *given = PG_GETARG_MATCH_QUERY(0);
-	Datum		values[3] = {PG_GETARG_DATUM(1), PG_GETARG_DATUM(2), DateADTGetDatum(given->today)};
+	Datum		values[3] = {person, mode, DateADTGetDatum(given->today)};
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext before;
 	Receiver	receiver = {0};
@@ -294,7 +292,14 @@ match_query_see(PG_FUNCTION_ARGS)
 	query->packed_size = receiver.used - begin_packed;
 	match_query_finish(query, receiver.ids, receiver.n_ids, liked, n_liked);
 	SPI_finish();
-	PG_RETURN_POINTER(query);
+	return query;
+}
+
+/* match_query_see(query, person_id, mode) RETURNS match_query */
+Datum
+match_query_see(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_POINTER(match_see(PG_GETARG_MATCH_QUERY(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)));
 }
 
 /*

@@ -48,7 +48,6 @@ PG_FUNCTION_INFO_V1(match_lane_continuation);
 #define BINARY_VERSION 1
 #define SEEN_MAX 10000000
 #define TAGS_MAX 1000
-#define QUERY_ARGUMENTS 24
 
 void
 match_invalid(const char *message, const char *detail)
@@ -1010,10 +1009,10 @@ match_query_build(PG_FUNCTION_ARGS)
 MatchQuery *
 match_plain_query(const MatchKey *key, int32 today)
 {
-	LOCAL_FCINFO(fcinfo, QUERY_ARGUMENTS);
+	LOCAL_FCINFO(fcinfo, MATCH_ARGUMENTS_MAX);
 
-	InitFunctionCallInfoData(*fcinfo, NULL, QUERY_ARGUMENTS, InvalidOid, NULL, NULL);
-	for (int i = 0; i < QUERY_ARGUMENTS; i++)
+	InitFunctionCallInfoData(*fcinfo, NULL, MATCH_ARGUMENTS_MAX, InvalidOid, NULL, NULL);
+	for (int i = 0; i < MATCH_ARGUMENTS_MAX; i++)
 	{
 		fcinfo->args[i].value = (Datum) 0;
 		fcinfo->args[i].isnull = i > 1;

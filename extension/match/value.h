@@ -3,6 +3,7 @@
 #define MATCH_VALUE_H
 
 #include "fmgr.h"
+#include "utils/jsonb.h"
 #include "core/compat.h"
 #include "match/key.h"
 
@@ -44,6 +45,20 @@ extern PGDLLEXPORT Datum match_gist_consistent(PG_FUNCTION_ARGS);
  */
 extern int	match_array(FunctionCallInfo fcinfo, int arg, int max, const char *what,
 						Datum **elements, bool **nulls);
+
+/* The first of the buckets that the distance does not exceed; false if it exceeds them all. */
+extern bool match_bucket_of(double metres, const Datum *bucket_km, const bool *nulls, int n, int *km);
+
+/* What a score or a term of it is in units of 10^-digits, as numeric rounds it. */
+extern int64 match_units(double given, int digits);
+
+/* The terms of the score as they may be shown: score_parts() of match_explain(). */
+extern Jsonb *match_shown_terms(const MatchKey *key, const MatchQuery *query);
+
+/* match_key_raw() and match_query(), as SQL calls them. */
+#define MATCH_ARGUMENTS_MAX 24
+extern Datum match_key_build_raw(PG_FUNCTION_ARGS);
+extern Datum match_query_build(PG_FUNCTION_ARGS);
 
 /* match_query(key, today): every other argument as if not given. */
 extern MatchQuery *match_plain_query(const MatchKey *key, int32 today);

@@ -268,17 +268,18 @@ COMMENT ON FUNCTION rapport.fail_first(text[]) IS 'Raises the first of the probl
 
 -- Showing what is stored. These are inlined into the query that uses them.
 
+CREATE OR REPLACE FUNCTION rapport.attributes_shown(traits smallint[], numbers smallint[]) RETURNS jsonb
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'profile_attributes_shown';
+COMMENT ON FUNCTION rapport.attributes_shown(smallint[], smallint[]) IS
+'The attributes set in the traits and numbers of a profile as {code: option code or number}. Use in a query with FROM: it reads the catalogue once a query.';
+
 CREATE OR REPLACE FUNCTION rapport.attributes_of(ids bigint[]) RETURNS TABLE (person_id bigint, attributes jsonb)
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	SELECT p.person_id,
-		   coalesce(jsonb_object_agg(a.code, coalesce(to_jsonb(o.code), to_jsonb(trim_scale(a.minimum + a.step * p.numbers[a.slot + 1]))))
-					FILTER (WHERE o.option IS NOT NULL OR p.numbers[a.slot + 1] IS NOT NULL), '{}')
+	SELECT p.person_id, rapport.attributes_shown(p.traits, p.numbers)
 	FROM rapport.profile AS p
-	LEFT JOIN rapport.attribute AS a ON true
-	LEFT JOIN rapport.attribute_option AS o ON o.attribute_id = a.attribute_id AND o.option = p.traits[a.attribute_id]
-	WHERE p.person_id = ANY (attributes_of.ids)
-	GROUP BY p.person_id;
+	WHERE p.person_id = ANY (attributes_of.ids);
 END;
 COMMENT ON FUNCTION rapport.attributes_of(bigint[]) IS
 'A row for each of the people who has a profile: the attributes set in it as {code: option code or number}. Use in FROM, there it is inlined.';
