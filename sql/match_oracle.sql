@@ -80,7 +80,7 @@ CREATE FUNCTION pg_temp.seen_wrong(weights jsonb, day date) RETURNS bigint LANGU
 $$;
 SELECT weights, rapport.today() AS day FROM profile_of WHERE n = 20 % 11 \gset
 SELECT pg_temp.seen_wrong(:'weights', :'day') AS nothing,
-	   pg_temp.seen_wrong(jsonb_set(:'weights', '{tags}', '3.01'), :'day') > 0 AS a_weight,
+	   pg_temp.seen_wrong(jsonb_set(:'weights', '{tags}', '9'), :'day') > 0 AS a_weight,
 	   pg_temp.seen_wrong(jsonb_set(:'weights', '{boost}', '0'), :'day') > 0 AS the_boost,
 	   pg_temp.seen_wrong(jsonb_set(:'weights', '{diversity}', '0'), :'day') > 0 AS the_chance_of_the_day,
 	   pg_temp.seen_wrong(jsonb_set(:'weights', '{scale_km}', '15'), :'day') > 0 AS a_scale;
