@@ -49,7 +49,7 @@ match_bounds_of(const void *value, MatchBounds *bounds)
 }
 
 void
-match_bounds_add(MatchBounds *a, const MatchBounds *b)
+match_bounds_add(MatchBounds *restrict a, const MatchBounds *restrict b)
 {
 	a->mode_min = MIN(a->mode_min, b->mode_min);
 	a->mode_max = MAX(a->mode_max, b->mode_max);

@@ -31,10 +31,13 @@ PG_FUNCTION_INFO_V1(match_gist_sortsupport);
 PG_FUNCTION_INFO_V1(match_gist_compress);
 PG_FUNCTION_INFO_V1(match_gist_options);
 
-/* Bits of a coordinate that the Hilbert curve goes by. */
-#define CURVE_BITS 21
 /*
- * Within a region of the curve (2^-8 of the cube's edge, 50 km) leaves go by
+ * The Hilbert curve goes over the faces of a cube around the earth, by so many
+ * bits of either coordinate: 400 m, finer than the cells that places are in.
+ */
+#define CURVE_BITS 15
+/*
+ * Within a region of the curve (2^-8 of a face's edge, 50 km) leaves go by
  * whether there are tags, by age in classes of 2^10 days, then on along the
  * curve: in a big city that halves the pages of an ordered scan, elsewhere a
  * region has less than a page. Who has no tags can share none, so that half of
@@ -43,10 +46,11 @@ PG_FUNCTION_INFO_V1(match_gist_options);
 #define REGION_BITS 8
 #define AGE_SHIFT 10
 #define AGE_BITS 6
+#define REST_BITS (2 * (CURVE_BITS - REGION_BITS))
 /* A longer edge of a box than a region's. */
 #define REGION_UNITS (2LL * MATCH_UNIT >> REGION_BITS)
 /* What a day of birth weighs against a place in a split: a year is 8 km. */
-#define DAY_UNITS (MATCH_UNIT / 6371 * 8 / 365)
+#define DAY_UNITS ((int64) MATCH_UNIT / 6371 * 8 / 365)
 /* A split leaves at least one in so many of the tuples on each side. */
 #define LEAST_SHARE 4
 
@@ -70,10 +74,15 @@ match_gist_options(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static int
+/* Asked for by every penalty: looked up once for a function of an open index. */
+static inline int
 lane_of(FunctionCallInfo fcinfo)
 {
-	return PG_HAS_OPCLASS_OPTIONS() ? ((const MatchOptions *) PG_GET_OPCLASS_OPTIONS())->lane : 0;
+	static const MatchOptions by_first;
+
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = PG_HAS_OPCLASS_OPTIONS() ? (void *) PG_GET_OPCLASS_OPTIONS() : (void *) &by_first;
+	return ((const MatchOptions *) fcinfo->flinfo->fn_extra)->lane;
 }
 
 Datum
@@ -104,22 +113,35 @@ match_gist_distance(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(match_bounds_cost(key, query));
 }
 
+static MatchBounds *
+bounds_of_all(const GISTENTRY *entries, int n)
+{
+	MatchBounds *all = palloc(sizeof(MatchBounds));
+	MatchBounds one;
+
+	match_bounds_of(match_stored(entries[0].key), all);
+	for (int i = 1; i < n; i++)
+	{
+		const void *value = match_stored(entries[i].key);
+
+		if (match_is_leaf(value))
+		{
+			match_bounds_of(value, &one);
+			value = &one;
+		}
+		match_bounds_add(all, value);
+	}
+	return all;
+}
+
 Datum
 match_gist_union(PG_FUNCTION_ARGS)
 {
 	GistEntryVector *entries = (GistEntryVector *) PG_GETARG_POINTER(0);
 	int		   *size = (int *) PG_GETARG_POINTER(1);
-	MatchBounds *all = palloc(sizeof(MatchBounds));
-	MatchBounds one;
 
-	match_bounds_of(match_stored(entries->vector[0].key), all);
-	for (int i = 1; i < entries->n; i++)
-	{
-		match_bounds_of(match_stored(entries->vector[i].key), &one);
-		match_bounds_add(all, &one);
-	}
 	*size = sizeof(MatchBounds);
-	PG_RETURN_POINTER(all);
+	PG_RETURN_POINTER(bounds_of_all(entries->vector, entries->n));
 }
 
 Datum
@@ -133,7 +155,16 @@ match_gist_same(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(same);
 }
 
-static const uint8 no_tags[MATCH_TAG_BYTES];
+static inline bool
+has_tags(const MatchKey *key)
+{
+	uint64		words[2];
+
+	/* 14 bytes as two words that overlap. */
+	memcpy(&words[0], key->tags, 8);
+	memcpy(&words[1], key->tags + MATCH_TAG_BYTES - 8, 8);
+	return (words[0] | words[1]) != 0;
+}
 
 /* What a penalty goes by, of a key or of bounds, without a copy. */
 typedef struct Extent
@@ -145,61 +176,54 @@ typedef struct Extent
 	int			born_min;
 	int			born_max;
 	bool		tagged;
+	uint32		lanes;			/* of the clustering lane: traits, wants */
 } Extent;
 
-static Extent
-extent_of(const void *value)
+static inline Extent
+extent_of(const void *value, int lane)
 {
 	const MatchKey *key = value;
 	const MatchBounds *bounds = value;
+	uint32		lanes = key->traits[lane] | (uint32) key->wants[lane] << 8; /* of bounds too */
 
 	if (match_is_leaf(value))
 		return (Extent) {key->at, key->at, key->mode, key->mode,
-			key->born, key->born == MATCH_BORN_UNSET ? 0 : key->born, memcmp(key->tags, no_tags, sizeof(no_tags)) != 0};
+			key->born, key->born == MATCH_BORN_UNSET ? 0 : key->born, has_tags(key), lanes};
 	return (Extent) {bounds->low, bounds->high, bounds->mode_min, bounds->mode_max,
-		bounds->born_min, bounds->born_max, bounds->tags_max > 0};
-}
-
-static int
-bits_outside(uint8 a, uint8 b)
-{
-	return __builtin_popcount(a & ~b);
+		bounds->born_min, bounds->born_max, bounds->tags_max > 0, lanes};
 }
 
 /*
  * What taking in a key costs: first of all other people than those already
  * there by mode and by the clustering lane, then a larger box of place and age.
+ * Most of the time of an insertion goes by here, for each entry on its way.
  */
 Datum
 match_gist_penalty(PG_FUNCTION_ARGS)
 {
-	const void *there = match_stored(((GISTENTRY *) PG_GETARG_POINTER(0))->key);
-	const void *new = match_stored(((GISTENTRY *) PG_GETARG_POINTER(1))->key);
 	float	   *penalty = (float *) PG_GETARG_POINTER(2);
 	int			lane = lane_of(fcinfo);
-	const uint8 *lanes = (const uint8 *) there + offsetof(MatchKey, traits);
-	const uint8 *new_lanes = (const uint8 *) new + offsetof(MatchKey, traits);
-	uint8		traits = lanes[lane];
-	uint8		wants = lanes[MATCH_LANES + lane];
-	uint8		new_traits = new_lanes[lane];
-	uint8		new_wants = new_lanes[MATCH_LANES + lane];
-	Extent		a = extent_of(there);
-	Extent		b = extent_of(new);
+	Extent		a = extent_of(match_stored(((GISTENTRY *) PG_GETARG_POINTER(0))->key), lane);
+	Extent		b = extent_of(match_stored(((GISTENTRY *) PG_GETARG_POINTER(1))->key), lane);
+	uint64		growth = DAY_UNITS * (Max(a.born_min - b.born_min, 0) + Max(b.born_max - a.born_max, 0));
+	uint64		edges = 0;
 	int			modes = Max(a.mode_max, b.mode_max) - Min(a.mode_min, b.mode_min);
-	int			apart = bits_outside(new_traits, traits) + bits_outside(new_wants, wants);
-	double		growth = 0;
-	double		edges = 0;
+	double		others = 0;
 
 	for (int i = 0; i < 3; i++)
 	{
-		growth += (double) Max((int64) a.low[i] - b.low[i], 0) + Max((int64) b.high[i] - a.high[i], 0);
-		edges += (double) ((int64) a.high[i] - a.low[i]);
+		/* A difference of 32 bits has room in them, without its sign. */
+		growth += a.low[i] > b.low[i] ? (uint32) a.low[i] - (uint32) b.low[i] : 0;
+		growth += b.high[i] > a.high[i] ? (uint32) b.high[i] - (uint32) a.high[i] : 0;
+		edges += (uint32) a.high[i] - (uint32) a.low[i];
 	}
-	growth += (double) DAY_UNITS * (Max(a.born_min - b.born_min, 0) + Max(b.born_max - a.born_max, 0));
-	*penalty = 1000.0 * modes + 50.0 * apart +
-		5.0 * (bits_outside(traits, new_traits) + bits_outside(wants, new_wants)) +
-		0.01 * (a.tagged != b.tagged) +
-		(growth + 0.001 * edges) / MATCH_UNIT;
+	if (modes != 0)
+		others += 1000.0 * modes;
+	if (a.lanes != b.lanes)
+		others += 50.0 * __builtin_popcount(b.lanes & ~a.lanes) + 5.0 * __builtin_popcount(a.lanes & ~b.lanes);
+	if (a.tagged != b.tagged)
+		others += 0.01;
+	*penalty = others + ((double) (int64) growth + 0.001 * (double) (int64) edges) * (1.0 / MATCH_UNIT);
 	PG_RETURN_POINTER(penalty);
 }
 
@@ -222,49 +246,38 @@ match_gist_compress(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(PG_GETARG_POINTER(0));
 }
 
-/* How far along a Hilbert curve through the cube around the earth a place is. */
+/* How far along the curve a place is: 3 bits of the face, 2 * CURVE_BITS on it. */
 static uint64
 curve_position(const int32 *at)
 {
-	uint32		x[3];
-	uint32		t;
-	uint64		position = 0;
+	int			axis = 0;
+	int64		half;
+	uint64		x[2];
+	uint64		position;
+	uint32		state = 0;
 
-	/* Skilling, "Programming the Hilbert curve", AIP 707, 2004. */
-	for (int i = 0; i < 3; i++)
+	for (int i = 1; i < 3; i++)
 	{
-		int64		shifted = ((int64) at[i] + MATCH_UNIT) >> (31 - CURVE_BITS);
+		if (llabs(at[i]) > llabs(at[axis]))
+			axis = i;
+	}
+	half = llabs(at[axis]);
+	if (half == 0)
+		return 0;
+	for (int i = 0; i < 2; i++)
+	{
+		uint64		from_edge = (uint64) (at[(axis + 1 + i) % 3] + half);
 
-		x[i] = (uint32) Min(Max(shifted, 0), (1 << CURVE_BITS) - 1);
+		x[i] = Min((from_edge << CURVE_BITS) / (2 * half), (1 << CURVE_BITS) - 1);
 	}
-	for (uint32 q = 1U << (CURVE_BITS - 1); q > 1; q >>= 1)
-	{
-		uint32		p = q - 1;
-
-		for (int i = 0; i < 3; i++)
-		{
-			if (x[i] & q)
-				x[0] ^= p;
-			else
-			{
-				t = (x[0] ^ x[i]) & p;
-				x[0] ^= t;
-				x[i] ^= t;
-			}
-		}
-	}
-	x[1] ^= x[0];
-	x[2] ^= x[1];
-	t = 0;
-	for (uint32 q = 1U << (CURVE_BITS - 1); q > 1; q >>= 1)
-	{
-		if (x[2] & q)
-			t ^= q - 1;
-	}
+	position = 2 * axis + (at[axis] < 0);
+	/* Warren, "Hacker's Delight", chapter 16: by tables of 2 bits. */
 	for (int bit = CURVE_BITS - 1; bit >= 0; bit--)
 	{
-		for (int i = 0; i < 3; i++)
-			position = position << 1 | ((x[i] ^ t) >> bit & 1);
+		uint32		row = state << 2 | (x[0] >> bit & 1) << 1 | (x[1] >> bit & 1);
+
+		position = position << 2 | (0x361E9CB4U >> 2 * row & 3);
+		state = 0x8FE65831U >> 2 * row & 3;
 	}
 	return position;
 }
@@ -275,19 +288,15 @@ leading_position(const MatchKey *key)
 {
 	uint64		position = curve_position(key->at);
 	uint64		age = Min(key->born >> AGE_SHIFT, (1 << AGE_BITS) - 1);
-	uint64		region = position >> (3 * (CURVE_BITS - REGION_BITS));
-	uint64		rest = position & ((UINT64CONST(1) << 3 * (CURVE_BITS - REGION_BITS)) - 1);
-	uint64		tagged = memcmp(key->tags, no_tags, sizeof(no_tags)) != 0;
-	int			left = 40 - 3 * REGION_BITS - 1 - AGE_BITS;
+	uint64		region = position >> REST_BITS;
+	uint64		rest = position & ((UINT64CONST(1) << REST_BITS) - 1);
 
-	return ((region << 1 | tagged) << AGE_BITS | age) << left | rest >> (3 * (CURVE_BITS - REGION_BITS) - left);
+	return ((region << 1 | has_tags(key)) << AGE_BITS | age) << REST_BITS | rest;
 }
 
 static int
 compare_keys(const MatchKey *a, const MatchKey *b, int lane)
 {
-	uint64		p = leading_position(a);
-	uint64		q = leading_position(b);
 	int			order;
 
 	if (a->mode != b->mode)
@@ -296,12 +305,14 @@ compare_keys(const MatchKey *a, const MatchKey *b, int lane)
 		return a->traits[lane] < b->traits[lane] ? -1 : 1;
 	if (a->wants[lane] != b->wants[lane])
 		return a->wants[lane] < b->wants[lane] ? -1 : 1;
-	if (p != q)
-		return p < q ? -1 : 1;
-	p = curve_position(a->at);
-	q = curve_position(b->at);
-	if (p != q)
-		return p < q ? -1 : 1;
+	if (memcmp(a->at, b->at, sizeof(a->at)) != 0 || a->born != b->born || has_tags(a) != has_tags(b))
+	{
+		uint64		p = leading_position(a);
+		uint64		q = leading_position(b);
+
+		if (p != q)
+			return p < q ? -1 : 1;
+	}
 	order = memcmp(a->traits, b->traits, MATCH_LANES);
 	if (order == 0)
 		order = memcmp(a->wants, b->wants, MATCH_LANES);
@@ -310,21 +321,21 @@ compare_keys(const MatchKey *a, const MatchKey *b, int lane)
 	return (a->id > b->id) - (a->id < b->id);
 }
 
-/* How far apart two neighbours of the order are, 0 to 4. */
-static int
-step_between(const MatchKey *a, const MatchKey *b, int lane)
+/* The first 64 bits of the order. */
+static uint64
+leading_bits(const MatchKey *key, int lane)
 {
-	uint64		p = leading_position(a);
-	uint64		q = leading_position(b);
-	int			left = 40 - 3 * REGION_BITS;
+	return (uint64) key->mode << 56 | (uint64) key->traits[lane] << 48 | (uint64) key->wants[lane] << 40 | leading_position(key);
+}
 
-	if (a->mode != b->mode || a->traits[lane] != b->traits[lane] || a->wants[lane] != b->wants[lane])
-		return 4;
-	if (p >> left != q >> left)
-		return 3;
-	if (p >> (left - 1) != q >> (left - 1))
-		return 2;
-	return p >> (left - 1 - AGE_BITS) != q >> (left - 1 - AGE_BITS);
+/* How far apart two neighbours of the order are by their first 64 bits, 0 to 4. */
+static int
+step_between(uint64 a, uint64 b)
+{
+	uint64		differ = a ^ b;
+
+	return (differ >> 40 != 0) + (differ >> (REST_BITS + AGE_BITS + 1) != 0) + (differ >> (REST_BITS + AGE_BITS) != 0) +
+		(differ >> REST_BITS != 0);
 }
 
 static int
@@ -339,14 +350,11 @@ compare_abbreviated(Datum x, Datum y, SortSupport ssup)
 	return (x > y) - (x < y);
 }
 
-/* The first 64 bits of the order; Datum is that wide wherever this is used. */
+/* Datum is that wide wherever this is used. */
 static Datum
 abbreviate(Datum value, SortSupport ssup)
 {
-	const MatchKey *key = DatumGetMatchKey(value);
-
-	return (Datum) ((uint64) key->mode << 56 | (uint64) key->traits[sort_lane] << 48 | (uint64) key->wants[sort_lane] << 40 |
-					leading_position(key));
+	return (Datum) leading_bits(DatumGetMatchKey(value), sort_lane);
 }
 
 static bool
@@ -379,9 +387,9 @@ match_gist_sortsupport(PG_FUNCTION_ARGS)
 
 typedef struct SplitItem
 {
-	OffsetNumber offset;
 	int64		rank;
-	MatchBounds bounds;
+	MatchBounds *bounds;
+	OffsetNumber offset;
 } SplitItem;
 
 static int
@@ -429,13 +437,13 @@ find_split(SplitItem *items, int n, int lane)
 	int			axis = 0;
 
 	for (int i = 0; i < n; i++)
-		items[i].rank = items[i].bounds.mode_min * 256 + items[i].bounds.mode_max;
+		items[i].rank = items[i].bounds->mode_min * 256 + items[i].bounds->mode_max;
 	qsort(items, n, sizeof(SplitItem), compare_items);
 	if ((split = split_at_change(items, n, n)) > 0)
 		return split;
 
 	for (int i = 0; i < n; i++)
-		items[i].rank = items[i].bounds.traits[lane] * 256 + items[i].bounds.wants[lane];
+		items[i].rank = items[i].bounds->traits[lane] * 256 + items[i].bounds->wants[lane];
 	qsort(items, n, sizeof(SplitItem), compare_items);
 	if ((split = split_at_change(items, n, 2 * LEAST_SHARE)) > 0)
 		return split;
@@ -447,7 +455,7 @@ find_split(SplitItem *items, int n, int lane)
 
 		for (int j = 0; j < n; j++)
 		{
-			int64		middle = middle_of(&items[j].bounds, i);
+			int64		middle = middle_of(items[j].bounds, i);
 
 			low = Min(low, middle);
 			high = Max(high, middle);
@@ -461,16 +469,22 @@ find_split(SplitItem *items, int n, int lane)
 	if (axis == 3 || longest < 2 * REGION_UNITS)
 	{
 		for (int i = 0; i < n; i++)
-			items[i].rank = items[i].bounds.tags_max > 0;
+			items[i].rank = items[i].bounds->tags_max > 0;
 		qsort(items, n, sizeof(SplitItem), compare_items);
 		if ((split = split_at_change(items, n, 2 * LEAST_SHARE)) > 0)
 			return split;
 	}
 	for (int i = 0; i < n; i++)
-		items[i].rank = middle_of(&items[i].bounds, axis);
+		items[i].rank = middle_of(items[i].bounds, axis);
 	qsort(items, n, sizeof(SplitItem), compare_items);
 	split = split_at_change(items, n, LEAST_SHARE);
 	return split > 0 ? split : n / 2;
+}
+
+static Size
+tuple_size(const GISTENTRY *entry)
+{
+	return MAXALIGN(sizeof(IndexTupleData) + match_size(match_stored(entry->key))) + sizeof(ItemIdData);
 }
 
 /*
@@ -480,18 +494,21 @@ find_split(SplitItem *items, int n, int lane)
  * that is full and one tuple more, which is to be split as it goes best.
  */
 static int
-find_cut(const GistEntryVector *entries, int n, int lane)
+find_cut(const GistEntryVector *entries, int n, int lane, bool *rest_fits)
 {
 	Size		size = 0;
 	Size		largest = 0;
 	int			parts;
 	int			middle;
+	int			first;
+	int			last;
 	int			best = 0;
 	int			best_step = -1;
+	uint64		before = 0;
 
 	for (int i = FirstOffsetNumber; i <= n; i++)
 	{
-		Size		one = MAXALIGN(sizeof(IndexTupleData) + match_size(match_stored(entries->vector[i].key))) + sizeof(ItemIdData);
+		Size		one = tuple_size(&entries->vector[i]);
 
 		size += one;
 		largest = Max(largest, one);
@@ -500,19 +517,26 @@ find_cut(const GistEntryVector *entries, int n, int lane)
 		return 0;
 	parts = Max((int) rint(size / (FILLED * PAGE_ROOM)), 2);
 	middle = n / parts;
-	for (int i = Max(middle * 3 / 4, 1); i <= Min(middle * 5 / 4, (int) (PAGE_ROOM / largest)); i++)
+	last = Min(middle * 5 / 4, (int) (PAGE_ROOM / largest));
+	first = Max(middle * 3 / 4, 1);
+	for (int i = first; i <= last + 1; i++)
 	{
-		const void *before = match_stored(entries->vector[i].key);
-		const void *after = match_stored(entries->vector[i + 1].key);
-		int			step = match_is_leaf(before) && match_is_leaf(after) ? step_between(before, after, lane) : 0;
+		const void *value = match_stored(entries->vector[i].key);
+		uint64		bits = match_is_leaf(value) ? leading_bits(value, lane) : 0;
+		int			step = step_between(before, bits);
 
-		if (step > best_step || (step == best_step && abs(i - middle) < abs(best - middle)))
+		before = bits;
+		if (i > first && (step > best_step || (step == best_step && abs(i - 1 - middle) < abs(best - middle))))
 		{
-			best = i;
+			best = i - 1;
 			best_step = step;
 		}
 	}
-	return Max(best, 1);
+	best = Max(best, 1);
+	for (int i = FirstOffsetNumber; i <= best; i++)
+		size -= tuple_size(&entries->vector[i]);
+	*rest_fits = size <= PAGE_ROOM;
+	return best;
 }
 
 static Datum
@@ -520,14 +544,49 @@ fill_side(const SplitItem *items, int n, OffsetNumber *offsets)
 {
 	MatchBounds *all = palloc(sizeof(MatchBounds));
 
-	*all = items[0].bounds;
+	*all = *items[0].bounds;
 	offsets[0] = items[0].offset;
 	for (int i = 1; i < n; i++)
 	{
-		match_bounds_add(all, &items[i].bounds);
+		match_bounds_add(all, items[i].bounds);
 		offsets[i] = items[i].offset;
 	}
 	return PointerGetDatum(all);
+}
+
+/* The tuples in the order they have, up to the cut and from there on. */
+static void
+split_at_cut(const GistEntryVector *entries, int n, int cut, bool rest_fits, GIST_SPLITVEC *vector)
+{
+	for (int i = 0; i < cut; i++)
+		vector->spl_left[i] = FirstOffsetNumber + i;
+	for (int i = cut; i < n; i++)
+		vector->spl_right[i - cut] = FirstOffsetNumber + i;
+	vector->spl_nleft = cut;
+	vector->spl_nright = n - cut;
+	vector->spl_ldatum = PointerGetDatum(bounds_of_all(entries->vector + FirstOffsetNumber, cut));
+	/* What is to be split again needs no bounds: its parts will have theirs. */
+	vector->spl_rdatum = PointerGetDatum(bounds_of_all(entries->vector + FirstOffsetNumber + cut, rest_fits ? n - cut : 1));
+}
+
+static void
+split_full_page(const GistEntryVector *entries, int n, int lane, GIST_SPLITVEC *vector)
+{
+	SplitItem  *items = palloc(n * sizeof(SplitItem));
+	MatchBounds *bounds = palloc(n * sizeof(MatchBounds));
+
+	for (int i = 0; i < n; i++)
+	{
+		items[i].offset = i + FirstOffsetNumber;
+		items[i].bounds = &bounds[i];
+		match_bounds_of(match_stored(entries->vector[i + FirstOffsetNumber].key), &bounds[i]);
+	}
+	vector->spl_nleft = find_split(items, n, lane);
+	vector->spl_nright = n - vector->spl_nleft;
+	vector->spl_ldatum = fill_side(items, vector->spl_nleft, vector->spl_left);
+	vector->spl_rdatum = fill_side(items + vector->spl_nleft, vector->spl_nright, vector->spl_right);
+	pfree(bounds);
+	pfree(items);
 }
 
 Datum
@@ -536,24 +595,17 @@ match_gist_picksplit(PG_FUNCTION_ARGS)
 	GistEntryVector *entries = (GistEntryVector *) PG_GETARG_POINTER(0);
 	GIST_SPLITVEC *vector = (GIST_SPLITVEC *) PG_GETARG_POINTER(1);
 	int			n = entries->n - 1; /* the first is not used */
-	SplitItem  *items = palloc(n * sizeof(SplitItem));
 	int			lane = lane_of(fcinfo);
+	bool		rest_fits;
+	int			cut = find_cut(entries, n, lane, &rest_fits);
 
-	for (int i = 0; i < n; i++)
-	{
-		items[i].offset = i + FirstOffsetNumber;
-		match_bounds_of(match_stored(entries->vector[i + FirstOffsetNumber].key), &items[i].bounds);
-	}
-	vector->spl_nleft = find_cut(entries, n, lane);
-	if (vector->spl_nleft == 0)
-		vector->spl_nleft = find_split(items, n, lane);
-	vector->spl_nright = n - vector->spl_nleft;
 	vector->spl_left = palloc((n + 1) * sizeof(OffsetNumber));
 	vector->spl_right = palloc((n + 1) * sizeof(OffsetNumber));
-	vector->spl_ldatum = fill_side(items, vector->spl_nleft, vector->spl_left);
-	vector->spl_rdatum = fill_side(items + vector->spl_nleft, vector->spl_nright, vector->spl_right);
+	if (cut > 0)
+		split_at_cut(entries, n, cut, rest_fits, vector);
+	else
+		split_full_page(entries, n, lane, vector);
 	vector->spl_ldatum_exists = false;
 	vector->spl_rdatum_exists = false;
-	pfree(items);
 	PG_RETURN_POINTER(vector);
 }

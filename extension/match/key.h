@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define MATCH_LANES 32
 #define MATCH_NUMBERS 4
@@ -269,11 +270,10 @@ match_dimensions(const MatchKey *key)
 static inline int
 match_tag_number(const uint8_t *tags)
 {
-	int			n = 0;
+	uint64_t	words[2] = {0};
 
-	for (int i = 0; i < MATCH_TAG_BYTES; i++)
-		n += __builtin_popcount(tags[i]);
-	return n;
+	memcpy(words, tags, MATCH_TAG_BYTES);
+	return __builtin_popcountll(words[0]) + __builtin_popcountll(words[1]);
 }
 
 static inline bool
