@@ -4,7 +4,7 @@
 #   make help    the other targets
 
 # Topics in dependency order: a topic uses only those to its left.
-TOPICS ?= core account profile safety match chat privacy rest
+TOPICS ?= core account profile safety match shard chat privacy rest
 
 # Which PostgreSQL: test/pg-version tells. The scripts get it from here.
 ifndef PG_VERSION

@@ -270,7 +270,7 @@ SELECT c.person_id, 'One of many', '2000-01-01', rapport.make_place(10, 10), rap
 CREATE FUNCTION pg_temp.reads(OUT scanned bigint, OUT fetched bigint) LANGUAGE sql AS $$
 	SELECT sum(t.seq_tup_read), sum(t.idx_tup_fetch)
 	FROM pg_stat_xact_all_tables AS t
-	WHERE t.schemaname = 'rapport' AND t.relname IN ('person', 'profile', 'preference', 'activity', 'candidate')
+	WHERE t.schemaname = 'rapport' AND t.relname IN ('person', 'profile', 'preference', 'activity', 'candidate_1')
 $$;
 SELECT scanned, fetched FROM pg_temp.reads() \gset
 SELECT rapport.candidate_refresh(array_agg(c.person_id)) FROM crowd AS c \g /dev/null

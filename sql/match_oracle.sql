@@ -123,12 +123,12 @@ END;
 $$;
 SELECT rows, pg_temp.plan_of(rows) AS plan FROM unnest('{1,20,500}'::integer[]) AS rows;
 CREATE TEMP TABLE scans AS
-SELECT pg_stat_get_xact_numscans('rapport.candidate_key'::regclass) AS index, pg_stat_get_xact_numscans('rapport.candidate'::regclass) AS seq;
+SELECT pg_stat_get_xact_numscans('rapport.candidate_key'::regclass) AS index, pg_stat_get_xact_numscans('rapport.candidate_1'::regclass) AS seq;
 SELECT rapport.act_as(person_id) FROM asked \g /dev/null
 SELECT count(*) > 0 AS found FROM generate_series(1, 10) AS i, LATERAL rapport.discover('date', i) AS d;
 SELECT rapport.act_as(NULL) \g /dev/null
 SELECT pg_stat_get_xact_numscans('rapport.candidate_key'::regclass) - index AS index_scans,
-	   pg_stat_get_xact_numscans('rapport.candidate'::regclass) - seq AS sequential_scans
+	   pg_stat_get_xact_numscans('rapport.candidate_1'::regclass) - seq AS sequential_scans
 FROM scans;
 
 ROLLBACK;

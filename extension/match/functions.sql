@@ -187,7 +187,8 @@ INSERT INTO rapport.scoring_profile (name, builtin, weights, offered) VALUES
 	('reciprocal', true, '{"family": "reciprocal", "newcomer": 0.1, "price": 0.1, "boost": 0.05}', false);
 
 INSERT INTO rapport.dump_exception (rel, reason) VALUES
-	('rapport.scoring_profile', 'built-in rows are made by the install script');
+	('rapport.scoring_profile', 'built-in rows are made by the install script'),
+	('rapport.candidate', 'its rows are in its partitions');
 
 INSERT INTO rapport.distribution (tab, grp, col) VALUES
 	('rapport.scoring_profile', 'R', NULL),
@@ -674,7 +675,7 @@ COMMENT ON FUNCTION rapport.match_deck(bigint, smallint, text, jsonb, text, text
 
 CREATE OR REPLACE FUNCTION rapport.candidates_of(ids bigint[])
 RETURNS TABLE (person_id bigint, mode smallint, key rapport.match_key)
-LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off
+LANGUAGE plpgsql STABLE SET jit = off SET enable_seqscan = off SET enable_nestloop = on
 AS $$
 DECLARE
 	complete bigint[] := ARRAY(
@@ -691,7 +692,8 @@ COMMENT ON FUNCTION rapport.candidates_of(bigint[]) IS
 'The candidate rows that these people should have, from their profiles and preferences.';
 
 CREATE OR REPLACE FUNCTION rapport.candidate_refresh(ids bigint[]) RETURNS void
-LANGUAGE plpgsql VOLATILE SET jit = off SET enable_seqscan = off
+-- The join is hashed, however few rows are expected.
+LANGUAGE plpgsql VOLATILE SET jit = off SET enable_seqscan = off SET enable_nestloop = off
 AS $$
 BEGIN
 	-- One at a time per person, each with a snapshot of its own: what another
@@ -701,34 +703,58 @@ BEGIN
 		SELECT k.person_id, k.mode, k.key
 		FROM rapport.candidates_of(ids) AS k
 	), gone AS (
-		-- NOT IN is hashed; NOT EXISTS is a join, and one of nested loops when few rows are expected.
+		-- NOT IN is hashed, too.
 		DELETE FROM rapport.candidate AS c
 		WHERE c.person_id = ANY (ids)
 		AND (c.person_id, c.mode) NOT IN (SELECT w.person_id, w.mode FROM wanted AS w)
+	), changed AS (
+		-- Who has moved goes to another partition by this.
+		UPDATE rapport.candidate AS c
+		SET key = w.key
+		FROM wanted AS w
+		WHERE c.person_id = ANY (ids)
+		AND (w.person_id, w.mode) = (c.person_id, c.mode)
+		AND c.key OPERATOR(rapport.<>) w.key
 	)
-	INSERT INTO rapport.candidate AS c (person_id, mode, key)
+	INSERT INTO rapport.candidate (person_id, mode, key)
 	SELECT w.person_id, w.mode, w.key
 	FROM wanted AS w
-	ON CONFLICT ON CONSTRAINT candidate_pkey DO UPDATE SET key = excluded.key
-	WHERE c.key OPERATOR(rapport.<>) excluded.key;
+	WHERE (w.person_id, w.mode) NOT IN (SELECT c.person_id, c.mode FROM rapport.candidate AS c WHERE c.person_id = ANY (ids))
+	-- Only where the snapshot is older than the lock, and then it fails to serialize.
+	ON CONFLICT DO NOTHING;
 END;
 $$;
 COMMENT ON FUNCTION rapport.candidate_refresh(bigint[]) IS
 'Brings the candidate rows of these people in line with their profiles and preferences; the hook of person_changed. Any number of people in one pass.';
 
+CREATE OR REPLACE FUNCTION rapport.candidate_indexes() RETURNS TABLE (leaf regclass, index regclass)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+	SELECT h.inhrelid::regclass, i.indexrelid::regclass
+	FROM pg_catalog.pg_inherits AS h
+	JOIN pg_catalog.pg_index AS i ON i.indrelid = h.inhrelid AND i.indisvalid
+	JOIN pg_catalog.pg_opclass AS o ON o.oid = i.indclass[0] AND o.opcintype = 'rapport.match_key'::regtype
+	WHERE h.inhparent = 'rapport.candidate'::regclass
+	ORDER BY h.inhrelid;
+END;
+COMMENT ON FUNCTION rapport.candidate_indexes() IS 'The partitions of rapport.candidate, each with its match index.';
+
 CREATE OR REPLACE FUNCTION rapport.candidate_pack(counts bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s'
 AS $$
+DECLARE
+	packed regclass;
 BEGIN
-	IF counts[1] >= 10000 AND counts[1] * 2 >= (SELECT count(*) FROM rapport.profile AS p)
-	   -- Who imports without the index builds it afterwards.
-	   AND to_regclass('rapport.candidate_key') IS NOT NULL THEN
+	IF counts[1] >= 10000 AND counts[1] * 2 >= (SELECT count(*) FROM rapport.profile AS p) THEN
 		BEGIN
-			REINDEX INDEX rapport.candidate_key;
+			-- Who imports without the index builds it afterwards.
+			FOR packed IN SELECT i.index FROM rapport.candidate_indexes() AS i LOOP
+				EXECUTE format('REINDEX INDEX %s', packed);
+			END LOOP;
 		EXCEPTION WHEN lock_not_available THEN
 			-- Who waits for a lock on a table holds up everyone who comes after.
 			RAISE NOTICE 'the match index is in use and was not packed'
-				USING HINT = 'REINDEX INDEX CONCURRENTLY rapport.candidate_key packs it.';
+				USING HINT = format('REINDEX INDEX CONCURRENTLY %s packs it.', packed);
 		END;
 	END IF;
 END;
@@ -870,6 +896,8 @@ COMMENT ON FUNCTION rapport.wanted_lane() IS 'The lane of the attribute that the
 CREATE OR REPLACE FUNCTION rapport.cluster_by(attribute text DEFAULT NULL) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
+DECLARE
+	part record;
 BEGIN
 	IF cluster_by.attribute IS NOT NULL THEN
 		IF NOT EXISTS (SELECT FROM rapport.attribute AS a WHERE a.code = cluster_by.attribute AND a.kind = 'choice') THEN
@@ -877,13 +905,19 @@ BEGIN
 		END IF;
 		PERFORM rapport.set_setting('cluster_by', cluster_by.attribute);
 	END IF;
-	IF rapport.index_lane('rapport.candidate_key') = rapport.wanted_lane() THEN
-		RETURN;
-	END IF;
-	RETURN NEXT 'DROP INDEX CONCURRENTLY IF EXISTS rapport.candidate_key_new';
-	RETURN NEXT format('CREATE INDEX CONCURRENTLY candidate_key_new ON rapport.candidate USING match_gist (key rapport.match_key_ops (lane = %s))', rapport.wanted_lane());
-	RETURN NEXT 'DROP INDEX CONCURRENTLY rapport.candidate_key';
-	RETURN NEXT 'ALTER INDEX rapport.candidate_key_new RENAME TO candidate_key';
+	FOR part IN
+		SELECT t.relname AS leaf, n.name
+		FROM rapport.candidate_indexes() AS i
+		JOIN pg_class AS t ON t.oid = i.leaf
+		CROSS JOIN LATERAL (SELECT c.relname AS name FROM pg_class AS c WHERE c.oid = i.index) AS n
+		WHERE rapport.index_lane(i.index) <> rapport.wanted_lane()
+		AND n.name !~ '_new$'
+	LOOP
+		RETURN NEXT format('DROP INDEX CONCURRENTLY IF EXISTS rapport.%I', part.name || '_new');
+		RETURN NEXT format('CREATE INDEX CONCURRENTLY %I ON rapport.%I USING match_gist (key rapport.match_key_ops (lane = %s))', part.name || '_new', part.leaf, rapport.wanted_lane());
+		RETURN NEXT format('DROP INDEX CONCURRENTLY rapport.%I', part.name);
+		RETURN NEXT format('ALTER INDEX rapport.%I RENAME TO %I', part.name || '_new', part.name);
+	END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION rapport.cluster_by(text) IS
@@ -898,6 +932,7 @@ DECLARE
 	ids bigint[];
 	differ bigint[];
 	last bigint := 0;
+	leaf regclass;
 BEGIN
 	people := 0;
 	rebuilt := 0;
@@ -916,11 +951,13 @@ BEGIN
 			PERFORM rapport.candidate_refresh(differ);
 		END IF;
 	END LOOP;
-	REINDEX TABLE rapport.candidate;
-	SELECT c.rows, c.problems, c.first_problem
-	INTO candidates, after_restore.problems, after_restore.first_problem
-	FROM rapport.match_index_check('rapport.candidate_key') AS c;
-	index_bytes := pg_relation_size('rapport.candidate_key');
+	FOR leaf IN SELECT h.inhrelid FROM pg_inherits AS h WHERE h.inhparent = 'rapport.candidate'::regclass LOOP
+		EXECUTE format('REINDEX TABLE %s', leaf);
+	END LOOP;
+	SELECT sum(c.rows), sum(c.problems), min(c.first_problem), sum(pg_relation_size(i.index))
+	INTO candidates, after_restore.problems, after_restore.first_problem, index_bytes
+	FROM rapport.candidate_indexes() AS i
+	CROSS JOIN LATERAL rapport.match_index_check(i.index) AS c;
 END;
 $$;
 COMMENT ON FUNCTION rapport.after_restore() IS

@@ -227,18 +227,25 @@ COMMENT ON COLUMN rapport.match_scalar.selectivity IS 'How easily the person lik
 COMMENT ON COLUMN rapport.match_scalar.price IS 'What the profile''s weight price takes off the score, so that attention spreads.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.match_scalar', '');
 
+CREATE FUNCTION rapport.curve_position(key rapport.match_key) RETURNS bigint
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_position';
+COMMENT ON FUNCTION rapport.curve_position(rapport.match_key) IS
+'How far along a Hilbert curve through the cube around the earth somebody is, 0 to 2^63 - 1: who is near on it is near. It stays the same in every release; without a place everybody is at one position. Partitions and shards go by it.';
+
 CREATE TABLE rapport.candidate (
 	person_id bigint NOT NULL,
 	mode smallint NOT NULL,
-	key rapport.match_key NOT NULL,
-	PRIMARY KEY (person_id, mode)
-);
+	key rapport.match_key NOT NULL
+) PARTITION BY RANGE (rapport.curve_position(key));
 COMMENT ON TABLE rapport.candidate IS
-'Who can be discovered: active people with every required step done, one row a mode they take part in. Derived from profile and preference by candidate_refresh().';
+'Who can be discovered: active people with every required step done, one row a mode they take part in. Derived from profile and preference by candidate_refresh(). It has no index of its own: those of its partitions would not be restored.';
 COMMENT ON COLUMN rapport.candidate.key IS
 'What others test this person with: what they are, and whom they accept two-way. It holds the mode as well.';
-CREATE INDEX candidate_key ON rapport.candidate USING match_gist (key);
-SELECT pg_catalog.pg_extension_config_dump('rapport.candidate', '');
+
+CREATE TABLE rapport.candidate_1 PARTITION OF rapport.candidate (CONSTRAINT candidate_pkey PRIMARY KEY (person_id, mode)) DEFAULT;
+COMMENT ON TABLE rapport.candidate_1 IS 'The partition of rapport.candidate that holds whoever no other does: everybody, until partition_candidates() makes others.';
+CREATE INDEX candidate_key ON rapport.candidate_1 USING match_gist (key);
+SELECT pg_catalog.pg_extension_config_dump('rapport.candidate_1', '');
 
 CREATE TABLE rapport.key_rebuild (
 	one boolean PRIMARY KEY DEFAULT true CHECK (one),

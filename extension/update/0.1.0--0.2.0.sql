@@ -53,3 +53,32 @@ ALTER TABLE rapport.attribute ADD COLUMN managed boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN rapport.attribute.managed IS 'Set by set_attributes_for() and imports alone, such as who is verified; people ask for it like for any other.';
 DROP FUNCTION rapport.define_attribute(text, text, text[], numeric, numeric, numeric, text, real, integer);
 DROP FUNCTION rapport.attributes(text);
+
+CREATE FUNCTION rapport.curve_position(key rapport.match_key) RETURNS bigint
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_key_position';
+COMMENT ON FUNCTION rapport.curve_position(rapport.match_key) IS
+'How far along a Hilbert curve through the cube around the earth somebody is, 0 to 2^63 - 1: who is near on it is near. It stays the same in every release; without a place everybody is at one position. Partitions and shards go by it.';
+
+-- The rows stay where they are: the table is the one partition of the new one.
+ALTER TABLE rapport.candidate RENAME TO candidate_1;
+CREATE TABLE rapport.candidate (
+	person_id bigint NOT NULL,
+	mode smallint NOT NULL,
+	key rapport.match_key NOT NULL
+) PARTITION BY RANGE (rapport.curve_position(key));
+COMMENT ON TABLE rapport.candidate IS
+'Who can be discovered: active people with every required step done, one row a mode they take part in. Derived from profile and preference by candidate_refresh(). It has no index of its own: those of its partitions would not be restored.';
+COMMENT ON COLUMN rapport.candidate.key IS
+'What others test this person with: what they are, and whom they accept two-way. It holds the mode as well.';
+ALTER TABLE rapport.candidate ATTACH PARTITION rapport.candidate_1 DEFAULT;
+COMMENT ON TABLE rapport.candidate_1 IS 'The partition of rapport.candidate that holds whoever no other does: everybody, until partition_candidates() makes others.';
+COMMENT ON COLUMN rapport.candidate_1.key IS NULL;
+
+CREATE TABLE rapport.shard (
+	shard integer PRIMARY KEY,
+	low bigint NOT NULL UNIQUE CHECK (low >= 0)
+);
+COMMENT ON TABLE rapport.shard IS
+'The map of shards: each holds the candidates whose curve_position() is its low or more, and less than that of the next. Empty where candidates are on one cluster. Written by set_shards().';
+COMMENT ON COLUMN rapport.shard.shard IS 'From 1, in the order of low; the first begins at 0.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.shard', '');

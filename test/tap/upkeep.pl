@@ -226,7 +226,7 @@ like($text, qr/RP422/, 'a batch has somebody');
 psql("SELECT rapport.cluster_by('smoking') \\gexec");
 is(psql("SELECT attribute FROM rapport.clustering() WHERE chosen"), 'smoking', 'the index clusters by what was chosen');
 is(psql("SELECT rapport.cluster_by()"), '', 'nothing is to be done again');
-is(psql("DROP INDEX rapport.candidate_key; CREATE INDEX candidate_key ON rapport.candidate USING match_gist (key);\n"
+is(psql("DROP INDEX rapport.candidate_key; CREATE INDEX candidate_key ON rapport.candidate_1 USING match_gist (key);\n"
 		. "SELECT rapport.cluster_by() \\gexec\nSELECT attribute FROM rapport.clustering() WHERE chosen"), 'smoking',
 	'after a restore it is called again');
 is(psql('SELECT attribute FROM rapport.clustering() LIMIT 1'), 'gender', 'data says which leaves out most');
@@ -234,7 +234,7 @@ is(psql('SELECT attribute FROM rapport.clustering() LIMIT 1'), 'gender', 'data s
 like($text, qr/RP422/, 'it must be an attribute');
 
 # What requests write into the index. Nobody vacuums meanwhile.
-psql('ALTER TABLE rapport.candidate SET (autovacuum_enabled = off)');
+psql('ALTER TABLE rapport.candidate_1 SET (autovacuum_enabled = off)');
 
 sub gist_records
 {

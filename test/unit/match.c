@@ -3,6 +3,7 @@
  * arithmetic. Prints TAP.
  */
 #include "match/bounds.h"
+#include "match/curve.h"
 #include "match/packed.h"
 #include "match/score.h"
 #include "match/text.h"
@@ -570,6 +571,65 @@ test_distance(void)
 	check(right && match_reach(20016) == MATCH_EVERYWHERE, "kilometres become chords and come back");
 }
 
+/* A place moved by about 2^(bits - 30) radii, back on the earth. */
+static void
+move_place(const int32_t *from, int bits, int32_t *to)
+{
+	double		at[3];
+	double		length = 0;
+
+	for (int i = 0; i < 3; i++)
+	{
+		at[i] = from[i] + (double) between(-((int64_t) 1 << bits), (int64_t) 1 << bits);
+		length += at[i] * at[i];
+	}
+	for (int i = 0; i < 3; i++)
+		to[i] = (int32_t) lrint(at[i] / sqrt(length) * MATCH_UNIT);
+}
+
+static void
+test_curve(void)
+{
+	static const int32_t ends[][3] = {
+		{MATCH_UNIT, 0, 0}, {-MATCH_UNIT, 0, 0}, {0, MATCH_UNIT, 0}, {0, -MATCH_UNIT, 0}, {0, 0, MATCH_UNIT}, {0, 0, -MATCH_UNIT}, {0, 0, 0}
+	};
+	bool		reached = true;
+	bool		near = true;
+	int			left_out = 0;
+	const int	rounds = 100000;
+
+	for (int round = 0; round < rounds; round++)
+	{
+		MatchKey	key;
+		int32_t		there[3];
+		uint64_t	squared = 0;
+		uint64_t	position;
+		uint64_t	low;
+		uint64_t	high;
+		uint32_t	reach;
+		int			width = (int) between(0, 62);
+
+		random_key(&key);
+		if (round % 10 < 7)
+			memcpy(key.at, ends[round % 10 == 6 ? 0 : round % 10], sizeof(key.at));
+		move_place(key.at, (int) between(1, 30), there);
+		for (int i = 0; i < 3; i++)
+			squared += (uint64_t) (((int64_t) key.at[i] - there[i]) * ((int64_t) key.at[i] - there[i]));
+		/* One more than the floor: a stretch with the place is within it. */
+		reach = (uint32_t) sqrt((double) squared) + 1;
+		position = match_curve_position(there);
+		low = position - (uint64_t) between(0, (int64_t) (position >> width));
+		high = position + (uint64_t) between(0, (int64_t) ((MATCH_CURVE_END - position) >> width));
+		reached &= match_curve_reaches(low, high, key.at, reach) && match_curve_reaches(position, position, key.at, reach);
+		/* The cell of a place has an edge of 2^10: two in one cell are within 2^11. */
+		near &= !match_curve_reaches(position, position, key.at, 0) || squared < (uint64_t) 1 << 22;
+		low = next_random() >> 1;
+		left_out += !match_curve_reaches(low, low, key.at, reach);
+	}
+	check(reached, "a stretch of the curve is reached where a place on it is");
+	check(near && left_out > rounds / 2, "and not where none is");
+}
+
 int
 main(void)
 {
@@ -580,6 +640,7 @@ main(void)
 	test_bounds();
 	test_lanes();
 	test_distance();
+	test_curve();
 	printf("1..%d\n", tests);
 	return 0;
 }
