@@ -126,14 +126,16 @@ CREATE OR REPLACE FUNCTION rapport.scrub_table(tab regclass) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT
 AS 'MODULE_PATHNAME', 'privacy_scrub_table';
 COMMENT ON FUNCTION rapport.scrub_table(regclass) IS
-'scrub() for one table with its B-tree and GiST indexes and what it stores out of line.';
+'scrub() for one table with its B-tree, GiST and match_gist indexes and what it stores out of line.';
 
 CREATE OR REPLACE FUNCTION rapport.scrub(tab regclass DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 BEGIN
-	RETURN (SELECT coalesce(sum(rapport.scrub_table(s.tab)), 0)
+	RETURN (SELECT coalesce(sum(rapport.scrub_table(coalesce(h.inhrelid, s.tab))), 0)
 			FROM (SELECT DISTINCT x.tab FROM rapport.subjects() AS x ORDER BY x.tab) AS s
+			-- What is partitioned has no pages of its own.
+			LEFT JOIN pg_inherits AS h ON h.inhparent = s.tab
 			WHERE scrub.tab IS NULL OR s.tab = scrub.tab);
 END;
 $$;

@@ -8,6 +8,7 @@
 #include "access/table.h"
 #include "access/xloginsert.h"
 #include "catalog/pg_am_d.h"
+#include "commands/defrem.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -49,7 +50,8 @@ scrub_relation(Oid oid)
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_VACUUM);
 	int64		pages = 0;
 
-	if (method == HEAP_TABLE_AM_OID || method == BTREE_AM_OID || method == GIST_AM_OID)
+	if (method == HEAP_TABLE_AM_OID || method == BTREE_AM_OID || method == GIST_AM_OID ||
+		(method != InvalidOid && method == get_index_am_oid("match_gist", true)))
 	{
 		BlockNumber n_blocks = RelationGetNumberOfBlocks(relation);
 

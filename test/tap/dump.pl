@@ -185,6 +185,8 @@ END;
 \$\$;
 SELECT rapport.sign_up('ann\@example.org', 'correct horse'), rapport.sign_in('ann\@example.org', 'wrong horse');
 CALL rapport.rebuild_keys();
+SELECT rapport.set_shards(rapport.curve_cuts(2));
+SELECT count(*) FROM rapport.partition_candidates(3);
 SQL
 cmp_ok(psql($source, 'SELECT count(*) FROM app.part'), '>', 20, 'there are people to discover');
 
@@ -224,7 +226,7 @@ sub content
 {
 	my ($database) = @_;
 	return psql($database, "SET timezone = 'UTC'; SET search_path = pg_catalog;\n" . join('', map {
-		"SELECT '$_', count(*), md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\")) FROM $_ AS t;\n" } @tables, 'app.part', 'app.matched')
+		"SELECT '$_', count(*), md5(string_agg(t::text, E'\\n' ORDER BY t::text COLLATE \"C\")) FROM $_ AS t;\n" } @tables, 'rapport.candidate', 'app.part', 'app.matched')
 		. join('', map { "SELECT '$_', last_value, is_called FROM $_;\n" } @sequences));
 }
 

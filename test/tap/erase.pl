@@ -39,6 +39,22 @@ sub filed
 	return join ' ', sort map { my ($node) = m{/(\d+)[^/]*$}; psql("SELECT coalesce(pg_filenode_relation(0, $node)::text, '$_')") } @found;
 }
 
+# The partitions of candidates and match indexes whose files have the ids of people.
+sub keyed
+{
+	my (@ids) = @_;
+	psql('CHECKPOINT');
+	my @found;
+	for (split /\n/, psql(q{SELECT r || ' ' || current_setting('data_directory') || '/' || pg_relation_filepath(r) FROM rapport.candidate_indexes() AS i, unnest(ARRAY[i.leaf, i.index]) AS r}))
+	{
+		my ($relation, $file) = split ' ';
+		open my $in, '<:raw', $file or die "$file: $!";
+		my $bytes = do { local $/; <$in> } // '';
+		push @found, $relation if grep { index($bytes, pack 'q', $_) >= 0 } @ids;
+	}
+	return join ' ', sort @found;
+}
+
 psql("CREATE DATABASE $database", 'postgres');
 psql('SET client_min_messages = error; CREATE EXTENSION rapport CASCADE');
 psql(q{SELECT rapport.set_setting('password_memory', '1'), rapport.set_setting('password_ops', '1')});
@@ -55,7 +71,7 @@ BEGIN
 		ids := ids || id;
 		PERFORM rapport.set_credential_for(id, format('%s-%s\@example.org', word, i), 'correct horse');
 		PERFORM rapport.sign_in(format('%s-%s\@example.org', word, i), 'correct horse', word || '-agent');
-		PERFORM rapport.act_as(id, true), rapport.set_place(52.5, 13.4), rapport.set_preference('date', '{"enabled": true}'),
+		PERFORM rapport.act_as(id, true), rapport.set_place(52.5 * (-1) ^ i, 13.4), rapport.set_preference('date', '{"enabled": true}'),
 			rapport.update_profile(jsonb_build_object('display_name', word || '-name', 'birth_date', '1990-01-01',
 				'about', word || '-about', 'tags', ARRAY[word || '-tag']));
 		PERFORM rapport.remember(word || '-key', 'PUT /v1/x', json_build_object('x', word || '-answer')::text);
@@ -76,6 +92,7 @@ my ($ids) = psql("CALL fill('$marker', 30, NULL)") =~ /\{(.*)\}/;
 psql("CREATE TABLE source AS SELECT '$marker-external-1' AS id, '$marker' AS born");
 psql(q{CALL rapport.import_people('source', '{"external_id": "id", "birth_date": "born"}')});
 psql('DROP TABLE source');
+psql('SELECT rapport.partition_candidates(2)');
 # Statistics, and rows that moved, are copies too.
 psql(q{UPDATE rapport.profile SET about = about || '!'});
 psql('VACUUM ANALYZE');
@@ -95,11 +112,14 @@ is(psql($theirs), $said, 'the others keep what they said');
 is(psql(q{SELECT count(*) FROM rapport.conversation AS c WHERE last_seq <> (SELECT count(*) FROM rapport.message AS m WHERE m.conversation_id = c.conversation_id)}),
 	0, 'without gaps');
 
+my $keys = 'rapport.candidate_1 rapport.candidate_2 rapport.candidate_2_key rapport.candidate_key';
+is(keyed(split ',', $ids), $keys, 'their keys are in the files');
 psql('VACUUM ANALYZE');
 my $left = filed($marker);
 note("after VACUUM: $left");
 cmp_ok(psql('SELECT rapport.scrub()'), '>', 0, 'scrub() finds something to clear after VACUUM');
 is(filed($marker), '', 'after VACUUM and scrub() no file of the database has them');
+is(keyed(split ',', $ids), '', 'nor their keys');
 is(psql('SELECT rapport.scrub()'), 0, 'a second time there is nothing to do');
 like(filed($other), qr/rapport\.profile/, 'the others are in the files');
 psql('CREATE EXTENSION amcheck');
@@ -107,7 +127,7 @@ is(psql(q{SELECT count(*) FROM pg_class AS c, verify_heapam(c.oid) WHERE c.relna
 	'no table is damaged');
 psql(q{SELECT bt_index_check(c.oid, true) FROM pg_class AS c JOIN pg_am AS a ON a.oid = c.relam AND a.amname = 'btree' WHERE c.relnamespace = 'rapport'::regnamespace});
 pass('nor is any index');
-is(psql(q{SELECT problems FROM rapport.match_index_check('rapport.candidate_key')}), 0, 'nor the index of match keys');
+is(psql(q{SELECT sum(c.problems) FROM rapport.candidate_indexes() AS i, rapport.match_index_check(i.index) AS c}), 0, 'nor the index of match keys');
 
 psql("DROP DATABASE $database", 'postgres');
 done_testing();
