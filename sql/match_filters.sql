@@ -61,7 +61,7 @@ DECLARE
 	picked jsonb;
 BEGIN
 	CASE pg_temp.upto(5)
-		WHEN 0 THEN f := jsonb_build_object('radius', (ARRAY[1, 5, 25, 100, 2000])[1 + pg_temp.upto(5)]);
+		WHEN 0 THEN f := jsonb_build_object('radius', (ARRAY[2, 25, 250, 2000, 20000])[1 + pg_temp.upto(5)]);
 		WHEN 1 THEN f := '{"everywhere": true}';
 		ELSE
 	END CASE;
