@@ -188,12 +188,16 @@ BEGIN
 		|| format(' + %L::float8 * exp(%L::float8 * greatest(0, %L::date - p.active))', parts #>> '{recency,weight}',
 				  -ln(2) / peer.field(asked::text, 'half_life')::double precision, today)
 		|| format(' + %L::float8 * p.quality', (parts #>> '{quality,weight}')::double precision / 255)
-		-- Only the words in which the viewer has tags.
+		-- Only the words in which the viewer has tags; a bit that two of them share counts twice.
 		|| CASE WHEN me.tags_1 <> 0 OR me.tags_2 <> 0 THEN
 			format(' + %L::float8 * (%s)',
-				   (parts #>> '{tags,weight}')::double precision / (bit_count(me.tags_1::bit(64)) + bit_count(me.tags_2::bit(64))),
+				   (parts #>> '{tags,weight}')::double precision / (SELECT sum(w::integer) FROM unnest(string_to_array(peer.field(asked::text, 'tag_numbers'), ',')) AS w),
 				   concat_ws(' + ', CASE WHEN me.tags_1 <> 0 THEN format('bit_count((p.tags_1 & (%s))::bit(64))', me.tags_1) END,
-							 CASE WHEN me.tags_2 <> 0 THEN format('bit_count((p.tags_2 & (%s))::bit(64))', me.tags_2) END)) ELSE '' END
+							 CASE WHEN me.tags_2 <> 0 THEN format('bit_count((p.tags_2 & (%s))::bit(64))', me.tags_2) END,
+							 (SELECT string_agg(format('%s * bit_count((p.tags_%s & (%s))::bit(64))', t.number - 1, 1 + t.bit / 64, 1::bigint << (7 - t.bit / 8 % 8) * 8 + t.bit % 8), ' + ')
+							  FROM unnest(string_to_array(peer.field(asked::text, 'tag_bits'), ',')::integer[],
+										  string_to_array(peer.field(asked::text, 'tag_numbers'), ',')::integer[]) AS t (bit, number)
+							  WHERE t.number > 1))) ELSE '' END
 		|| CASE WHEN wishes IS NULL THEN '' ELSE format(' + %L::float8 * (%s)', (parts #>> '{soft,weight}')::double precision / (SELECT sum(w::real) FROM unnest(weights) AS w), wishes) END;
 	query := format('SELECT p.person_id FROM %s AS p WHERE true%s%s ORDER BY %s DESC LIMIT %s', peer.of_genders('peer.person', genders),
 					CASE WHEN me.max_distance_km IS NULL THEN '' ELSE format(' AND p.place && _ST_Expand(%L::geography, %s)', me.place, 1000.0 * me.max_distance_km) END,
