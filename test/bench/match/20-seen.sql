@@ -138,10 +138,12 @@ END;
 $$;
 GRANT EXECUTE ON PROCEDURE pg_temp.swipe(integer, integer) TO PUBLIC;
 SELECT rapport.act_as(:swiper) \g /dev/null
+-- Only log that is on disk can be read.
+SET synchronous_commit = on;
 CALL pg_temp.swipe(1, 500);
-SELECT pg_current_wal_insert_lsn() AS wal_from \gset
+SELECT pg_current_wal_flush_lsn() AS wal_from \gset
 CALL pg_temp.swipe(501, 500 + :swipes);
-SELECT pg_current_wal_insert_lsn() AS wal_to \gset
+SELECT pg_current_wal_flush_lsn() AS wal_to \gset
 SELECT rapport.act_as(NULL) \g /dev/null
 CREATE TEMPORARY TABLE wal AS
 SELECT r.resource_manager, r.record_type, count(*) AS n, sum(r.record_length - r.fpi_length) AS bytes
