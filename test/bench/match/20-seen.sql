@@ -103,17 +103,16 @@ BEGIN
 END;
 $$;
 
--- The swipes, some before those that count. Whom the swiper likes must fit.
+-- The swipes, some before those that count. Nobody can swipe on people who do not fit.
 CREATE EXTENSION IF NOT EXISTS pg_walinspect;
 SELECT person_id AS swiper FROM owner WHERE asked IS NOT NULL \gset
 INSERT INTO rapport.swiper (person_id, mode, last_at, day, likes, super_likes, tail, folded)
 SELECT :swiper, 1, rapport.now(), rapport.today(), 0, 0, count(*), 50000 FROM rapport.swipe AS w WHERE w.person_id = :swiper AND w.mode = 1;
 CREATE TEMPORARY TABLE plan AS
-SELECT x.person_id, x.fits, row_number() OVER (PARTITION BY x.fits ORDER BY hashint8extended(x.person_id, 2)) AS i
-FROM (SELECT c.person_id, c.key OPERATOR(rapport.@@) o.asked AS fits
-	  FROM rapport.candidate AS c, owner AS o
-	  WHERE c.mode = 1 AND o.asked IS NOT NULL AND c.person_id <> o.person_id
-	  AND c.person_id NOT IN (SELECT unnest(rapport.seen_by(w.person_id, 1::smallint)) FROM owner AS w WHERE w.asked IS NOT NULL)) AS x;
+SELECT c.person_id, row_number() OVER (ORDER BY hashint8extended(c.person_id, 2)) AS i
+FROM rapport.candidate AS c, owner AS o
+WHERE c.key OPERATOR(rapport.@@) o.asked
+AND c.person_id NOT IN (SELECT unnest(rapport.seen_by(w.person_id, 1::smallint)) FROM owner AS w WHERE w.asked IS NOT NULL);
 GRANT SELECT ON plan TO PUBLIC;
 CREATE PROCEDURE pg_temp.swipe(first integer, last integer)
 LANGUAGE plpgsql
@@ -121,13 +120,9 @@ AS $$
 DECLARE
 	p record;
 BEGIN
-	FOR p IN
-		SELECT x.person_id, x.fits
-		FROM (SELECT person_id, fits, CASE WHEN fits THEN 5 * i ELSE i + (i - 1) / 4 END AS i FROM pg_temp.plan) AS x
-		WHERE x.i BETWEEN first AND last
-		ORDER BY x.i
+	FOR p IN SELECT * FROM pg_temp.plan AS x WHERE x.i BETWEEN first AND last ORDER BY x.i
 	LOOP
-		IF p.fits THEN
+		IF p.i % 5 = 0 THEN
 			PERFORM rapport."like"(p.person_id);
 		ELSE
 			PERFORM rapport.pass(p.person_id);
@@ -157,9 +152,7 @@ JOIN owner AS o USING (person_id)
 WHERE o.asked IS NULL
 GROUP BY s.person_id, o.n
 ORDER BY o.n;
-SELECT count(*) AS done, count(*) FILTER (WHERE fits) AS likes
-FROM (SELECT fits, CASE WHEN fits THEN 5 * i ELSE i + (i - 1) / 4 END AS i FROM plan) AS x
-WHERE i BETWEEN 501 AND 500 + :swipes \gset
+SELECT count(*) AS done, count(*) FILTER (WHERE i % 5 = 0) AS likes FROM plan WHERE i BETWEEN 501 AND 500 + :swipes \gset
 SELECT format('swipes: %s, likes %s', :done, :likes);
 SELECT format('wal a swipe: %s %s: %s of %s bytes', resource_manager, record_type, round(n::numeric / :done, 3), round(bytes / n))
 FROM wal
