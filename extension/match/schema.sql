@@ -232,6 +232,12 @@ CREATE FUNCTION rapport.curve_position(key rapport.match_key) RETURNS bigint
 COMMENT ON FUNCTION rapport.curve_position(rapport.match_key) IS
 'How far along a Hilbert curve through the cube around the earth somebody is, 0 to 2^63 - 1: who is near on it is near. It stays the same in every release; without a place everybody is at one position. Partitions and shards go by it.';
 
+CREATE TABLE rapport.candidate_1 (
+	person_id bigint NOT NULL,
+	mode smallint NOT NULL,
+	key rapport.match_key NOT NULL,
+	CONSTRAINT candidate_pkey PRIMARY KEY (person_id, mode)
+);
 CREATE TABLE rapport.candidate (
 	person_id bigint NOT NULL,
 	mode smallint NOT NULL,
@@ -242,7 +248,7 @@ COMMENT ON TABLE rapport.candidate IS
 COMMENT ON COLUMN rapport.candidate.key IS
 'What others test this person with: what they are, and whom they accept two-way. It holds the mode as well.';
 
-CREATE TABLE rapport.candidate_1 PARTITION OF rapport.candidate (CONSTRAINT candidate_pkey PRIMARY KEY (person_id, mode)) DEFAULT;
+ALTER TABLE rapport.candidate ATTACH PARTITION rapport.candidate_1 DEFAULT;
 COMMENT ON TABLE rapport.candidate_1 IS 'The partition of rapport.candidate that holds whoever no other does: everybody, until partition_candidates() makes others.';
 CREATE INDEX candidate_key ON rapport.candidate_1 USING match_gist (key);
 SELECT pg_catalog.pg_extension_config_dump('rapport.candidate_1', '');

@@ -61,6 +61,16 @@ COMMENT ON FUNCTION rapport.curve_position(rapport.match_key) IS
 
 -- The rows stay where they are: the table is the one partition of the new one.
 ALTER TABLE rapport.candidate RENAME TO candidate_1;
+-- From 18 on NOT NULL is a constraint that has a name.
+DO $$
+DECLARE
+	old name;
+BEGIN
+	FOR old IN SELECT c.conname FROM pg_catalog.pg_constraint AS c WHERE c.conrelid = 'rapport.candidate_1'::regclass AND c.contype = 'n' LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE rapport.candidate_1 RENAME CONSTRAINT %I TO %I', old, pg_catalog.replace(old, 'candidate_', 'candidate_1_'));
+	END LOOP;
+END;
+$$;
 CREATE TABLE rapport.candidate (
 	person_id bigint NOT NULL,
 	mode smallint NOT NULL,

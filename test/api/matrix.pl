@@ -114,7 +114,7 @@ DECLARE
 	tab name;
 	differs boolean;
 BEGIN
-	FOR tab IN SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'rapport'::regnamespace AND c.relkind = 'r' ORDER BY 1 LOOP
+	FOR tab IN SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'rapport'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1 LOOP
 		EXECUTE format('SELECT (SELECT (count(*), sum(hashtextextended(x::text, 0))) FROM rapport.%1$I AS x)
 			IS DISTINCT FROM (SELECT (count(*), sum(hashtextextended(x::text, 0))) FROM pg_temp.%1$I AS x)', tab) INTO differs;
 		IF differs THEN
@@ -147,7 +147,7 @@ DO $$
 DECLARE
 	tab name;
 BEGIN
-	FOR tab IN SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'rapport'::regnamespace AND c.relkind = 'r' LOOP
+	FOR tab IN SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'rapport'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition LOOP
 		EXECUTE format('CREATE TEMP TABLE %1$I AS SELECT * FROM rapport.%1$I', tab);
 	END LOOP;
 END $$
@@ -319,7 +319,7 @@ SELECT a.attname || E'\\t' || min(CASE
 FROM pg_attribute AS a
 JOIN pg_class AS c ON c.oid = a.attrelid
 JOIN pg_type AS t ON t.oid = a.atttypid
-WHERE c.relnamespace = 'rapport'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = 'rapport'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped
 GROUP BY a.attname
 SQL
 cmp_ok(scalar keys %offer, '>', 90, 'the columns were read');

@@ -72,8 +72,11 @@ sub processes
 sub kill_all
 {
 	my ($self) = @_;
-	my @pids = $self->processes or die 'not running';
-	my $killed = kill 'KILL', @pids;
+	my ($postmaster) = $self->processes or die 'not running';
+	# Stopped it starts no more, and nobody leaves on their own because it is gone.
+	kill 'STOP', $postmaster;
+	my @pids = $self->processes;
+	my $killed = kill 'KILL', reverse @pids;
 	my $end = time + 60;
 	while (grep { -e "/proc/$_" && !is_zombie($_) } @pids)
 	{
