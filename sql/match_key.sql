@@ -272,7 +272,7 @@ FROM population(1000) AS p;
 SELECT differences FROM compared('inserted');
 
 -- What the scan of match_gist leaves to GiST, and where it starts again: two questions, one in two values, none, no order, no filter, one a viewer
-CREATE FUNCTION answers(statement text, first match_query, second match_query) RETURNS TABLE (indexed boolean, rows integer, same boolean) LANGUAGE plpgsql AS $$
+CREATE FUNCTION answers(statement text, first match_query, second match_query) RETURNS TABLE (indexed boolean, ordered boolean, rows integer, same boolean) LANGUAGE plpgsql AS $$
 DECLARE
 	plan json;
 	by_index bigint[];
@@ -284,18 +284,19 @@ BEGIN
 	PERFORM set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 'off', true), set_config('enable_sort', 'on', true);
 	EXECUTE 'SELECT ARRAY(' || statement || ')' USING first, second INTO by_all;
 	indexed := plan::text LIKE '%"Index Scan"%';
+	ordered := plan::text LIKE '%"Order By"%';
 	rows := cardinality(by_index);
 	same := by_index = by_all;
 	RETURN NEXT;
 END;
 $$;
-SELECT name, indexed, rows > 3 AS some, same
+SELECT name, indexed, ordered, rows > 3 AS some, same
 FROM (SELECT questions(key, 0) AS one, questions(key, 2) AS other FROM (SELECT * FROM inserted ORDER BY id LIMIT 20) AS v
 	  ORDER BY (SELECT count(*) FROM inserted AS i WHERE i.key @@ questions(v.key, 0)) DESC, id LIMIT 1) AS q
 CROSS JOIN LATERAL (VALUES
-	('two', 'SELECT id FROM inserted WHERE key @@ $1 ORDER BY key <-> $2, id LIMIT 20', one, other),
-	('twice', 'SELECT id FROM inserted WHERE key @@ $1 ORDER BY key <-> $2, id LIMIT 20', one, one::text::match_query),
-	('none', 'WITH q AS MATERIALIZED (SELECT $1 AS asked) SELECT id FROM inserted WHERE key @@ (SELECT asked FROM q) ORDER BY key <-> (SELECT asked FROM q), id LIMIT 20', NULL, NULL),
+	('two', 'SELECT id FROM inserted WHERE key @@ $1 ORDER BY key <-> $2 LIMIT 20', one, other),
+	('twice', 'SELECT id FROM inserted WHERE key @@ $1 ORDER BY key <-> $2 LIMIT 20', one, one::text::match_query),
+	('none', 'WITH q AS MATERIALIZED (SELECT $1 AS asked) SELECT id FROM inserted WHERE key @@ (SELECT asked FROM q) ORDER BY key <-> (SELECT asked FROM q) LIMIT 20', NULL, NULL),
 	('no order', 'SELECT id FROM (SELECT id FROM inserted WHERE key @@ $1 OFFSET 0) AS x ORDER BY id', one, NULL),
 	('no filter', 'SELECT id FROM inserted ORDER BY key <-> $1 LIMIT 20', one, NULL),
 	('lateral', 'SELECT w.id FROM (SELECT id, questions(key, 0) AS asked FROM built WHERE id % 50 = 0 OFFSET 0) AS v CROSS JOIN LATERAL (SELECT i.id, i.key <-> v.asked AS cost FROM inserted AS i WHERE i.key @@ v.asked ORDER BY i.key <-> v.asked LIMIT 3) AS w ORDER BY v.id, w.cost, w.id', NULL, NULL)
