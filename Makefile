@@ -22,7 +22,9 @@ PACKAGES_TEST  = postgresql-$(PG_VERSION)-plpgsql-check libipc-run-perl perl
 
 version := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/rapport.control)
 install_script = extension/rapport--$(version).sql
-sql_sources = $(foreach t,$(TOPICS),$(wildcard extension/$(t)/schema.sql extension/$(t)/functions.sql)) \
+# What functions.sql stands on may have a file functions_*.sql of its own.
+sql_sources = $(foreach t,$(TOPICS),$(wildcard extension/$(t)/schema.sql) $(sort $(wildcard extension/$(t)/functions_*.sql)) \
+	$(wildcard extension/$(t)/functions.sql)) \
 	$(if $(filter rest,$(TOPICS)),$(wildcard extension/rest/routes.sql)) extension/core/finish.sql
 
 # What an earlier release installed stays installable; from each an update leads

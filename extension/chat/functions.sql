@@ -123,10 +123,7 @@ BEGIN
 	END IF;
 	RETURN QUERY
 	SELECT m.seq, m.sender_id, m.sent_at, m.body, m.attrs
-	FROM rapport.message AS m
-	WHERE m.conversation_id = messages.conversation_id
-	AND m.seq BETWEEN first_seq AND last_seq
-	ORDER BY m.seq;
+	FROM rapport.message_range(messages.conversation_id, first_seq, last_seq) AS m;
 END;
 $$;
 COMMENT ON FUNCTION rapport.messages(bigint, integer, bigint, bigint) IS

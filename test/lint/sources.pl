@@ -90,7 +90,7 @@ my %rule = (
 	},
 	'functions are replaced, what stands in schema.sql is not' => sub {
 		my ($root) = @_;
-		return ((grep { slurp($_) =~ /^CREATE (?:FUNCTION|PROCEDURE|VIEW|AGGREGATE)/m } found($root, 'extension/*/functions.sql')),
+		return ((grep { slurp($_) =~ /^CREATE (?:FUNCTION|PROCEDURE|VIEW|AGGREGATE)/m } found($root, 'extension/*/functions*.sql')),
 			(grep { slurp($_) =~ /^CREATE OR REPLACE/m } found($root, 'extension/*/schema.sql')));
 	},
 	'a function body stands once' => sub {
@@ -114,7 +114,7 @@ my %rule = (
 	'every error that is raised is registered' => sub {
 		my ($root) = @_;
 		my (%registered, @bad);
-		for my $file (found($root, 'extension/*/functions.sql'))
+		for my $file (found($root, 'extension/*/functions*.sql'))
 		{
 			my $text = slurp($file);
 			while ($text =~ /INSERT INTO rapport\.error_code \(code, status, title, hint\) VALUES(.*?);\n/sg)
@@ -134,7 +134,7 @@ my %rule = (
 	},
 	'every setting that is read is declared' => sub {
 		my ($root) = @_;
-		my $all = join '', map { slurp($_) } found($root, 'extension/*/functions.sql');
+		my $all = join '', map { slurp($_) } found($root, 'extension/*/functions*.sql');
 		my %declared;
 		while ($all =~ /INSERT INTO rapport\.setting_default [^;]*? VALUES(.*?);\n/sg)
 		{

@@ -292,7 +292,7 @@ is(psql('DROP DATABASE ' . $database . '_2', undef, 'postgres'), '', 'dropped');
 # An update has nothing to say of them: it runs what can be replaced, as the next release will.
 my ($stage) = glob "$ENV{PGHOST}/stage/usr/share/postgresql/$ENV{PG_VERSION}/extension" or die 'no staged extension';
 my ($version) = qx(cat extension/rapport.control) =~ /^default_version = '(.*)'/m;
-my @sources = ((grep { -e } map { "extension/$_/functions.sql" } split ' ', qx(sed -n 's/^TOPICS *?= *//p' Makefile)), 'extension/rest/routes.sql', 'extension/core/finish.sql');
+my @sources = ((map { (sort glob("extension/$_/functions_*.sql")), grep { -e } "extension/$_/functions.sql" } split ' ', qx(sed -n 's/^TOPICS *?= *//p' Makefile)), 'extension/rest/routes.sql', 'extension/core/finish.sql');
 my $update = "$stage/rapport--$version--99.0.1.sql";
 is(system("extension/update/script $version $version @sources >$update"), 0, 'the script of an update');
 is(psql("ALTER EXTENSION rapport UPDATE TO '99.0.1'"), '', 'an update');
