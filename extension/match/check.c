@@ -812,7 +812,7 @@ open_relations(Check *check, Oid id)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", id)));
 	if (check->heap == NULL || check->index->rd_rel->relkind != RELKIND_INDEX ||
-		check->index->rd_indam->aminsert != gistinsert ||
+		check->index->rd_indam->ambulkdelete != gistbulkdelete ||
 		index_getprocinfo(check->index, 1, GIST_CONSISTENT_PROC)->fn_addr != match_gist_consistent)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),

@@ -18,6 +18,7 @@
 #include "utils/sortsupport.h"
 
 #include "match/bounds.h"
+#include "match/penalty.h"
 #include "match/score.h"
 #include "match/value.h"
 
@@ -49,8 +50,6 @@ PG_FUNCTION_INFO_V1(match_gist_options);
 #define REST_BITS (2 * (CURVE_BITS - REGION_BITS))
 /* A longer edge of a box than a region's. */
 #define REGION_UNITS (2LL * MATCH_UNIT >> REGION_BITS)
-/* What a day of birth weighs against a place in a split: a year is 8 km. */
-#define DAY_UNITS ((int64) MATCH_UNIT / 6371 * 8 / 365)
 /* A split leaves at least one in so many of the tuples on each side. */
 #define LEAST_SHARE 4
 
@@ -74,15 +73,14 @@ match_gist_options(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Asked for by every penalty: looked up once for a function of an open index. */
-static inline int
-lane_of(FunctionCallInfo fcinfo)
+int
+match_gist_lane(FmgrInfo *function)
 {
 	static const MatchOptions by_first;
 
-	if (fcinfo->flinfo->fn_extra == NULL)
-		fcinfo->flinfo->fn_extra = PG_HAS_OPCLASS_OPTIONS() ? (void *) PG_GET_OPCLASS_OPTIONS() : (void *) &by_first;
-	return ((const MatchOptions *) fcinfo->flinfo->fn_extra)->lane;
+	if (function->fn_extra == NULL)
+		function->fn_extra = has_fn_opclass_options(function) ? (void *) get_fn_opclass_options(function) : (void *) &by_first;
+	return ((const MatchOptions *) function->fn_extra)->lane;
 }
 
 Datum
@@ -155,75 +153,16 @@ match_gist_same(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(same);
 }
 
-static inline bool
-has_tags(const MatchKey *key)
-{
-	uint64		words[2];
-
-	/* 14 bytes as two words that overlap. */
-	memcpy(&words[0], key->tags, 8);
-	memcpy(&words[1], key->tags + MATCH_TAG_BYTES - 8, 8);
-	return (words[0] | words[1]) != 0;
-}
-
-/* What a penalty goes by, of a key or of bounds, without a copy. */
-typedef struct Extent
-{
-	const int32 *low;
-	const int32 *high;
-	int			mode_min;
-	int			mode_max;
-	int			born_min;
-	int			born_max;
-	bool		tagged;
-	uint32		lanes;			/* of the clustering lane: traits, wants */
-} Extent;
-
-static inline Extent
-extent_of(const void *value, int lane)
-{
-	const MatchKey *key = value;
-	const MatchBounds *bounds = value;
-	uint32		lanes = key->traits[lane] | (uint32) key->wants[lane] << 8; /* of bounds too */
-
-	if (match_is_leaf(value))
-		return (Extent) {key->at, key->at, key->mode, key->mode,
-			key->born, key->born == MATCH_BORN_UNSET ? 0 : key->born, has_tags(key), lanes};
-	return (Extent) {bounds->low, bounds->high, bounds->mode_min, bounds->mode_max,
-		bounds->born_min, bounds->born_max, bounds->tags_max > 0, lanes};
-}
-
-/*
- * What taking in a key costs: first of all other people than those already
- * there by mode and by the clustering lane, then a larger box of place and age.
- * Most of the time of an insertion goes by here, for each entry on its way.
- */
+/* Most of the time of an insertion by GiST goes by here. */
 Datum
 match_gist_penalty(PG_FUNCTION_ARGS)
 {
 	float	   *penalty = (float *) PG_GETARG_POINTER(2);
-	int			lane = lane_of(fcinfo);
-	Extent		a = extent_of(match_stored(((GISTENTRY *) PG_GETARG_POINTER(0))->key), lane);
-	Extent		b = extent_of(match_stored(((GISTENTRY *) PG_GETARG_POINTER(1))->key), lane);
-	uint64		growth = DAY_UNITS * (Max(a.born_min - b.born_min, 0) + Max(b.born_max - a.born_max, 0));
-	uint64		edges = 0;
-	int			modes = Max(a.mode_max, b.mode_max) - Min(a.mode_min, b.mode_min);
-	double		others = 0;
+	int			lane = match_gist_lane(fcinfo->flinfo);
+	MatchExtent a = match_extent_of(match_stored(((GISTENTRY *) PG_GETARG_POINTER(0))->key), lane);
+	MatchExtent b = match_extent_of(match_stored(((GISTENTRY *) PG_GETARG_POINTER(1))->key), lane);
 
-	for (int i = 0; i < 3; i++)
-	{
-		/* A difference of 32 bits has room in them, without its sign. */
-		growth += a.low[i] > b.low[i] ? (uint32) a.low[i] - (uint32) b.low[i] : 0;
-		growth += b.high[i] > a.high[i] ? (uint32) b.high[i] - (uint32) a.high[i] : 0;
-		edges += (uint32) a.high[i] - (uint32) a.low[i];
-	}
-	if (modes != 0)
-		others += 1000.0 * modes;
-	if (a.lanes != b.lanes)
-		others += 50.0 * __builtin_popcount(b.lanes & ~a.lanes) + 5.0 * __builtin_popcount(a.lanes & ~b.lanes);
-	if (a.tagged != b.tagged)
-		others += 0.01;
-	*penalty = others + ((double) (int64) growth + 0.001 * (double) (int64) edges) * (1.0 / MATCH_UNIT);
+	*penalty = match_penalty(&a, &b);
 	PG_RETURN_POINTER(penalty);
 }
 
@@ -242,7 +181,7 @@ static int	sort_lane;
 Datum
 match_gist_compress(PG_FUNCTION_ARGS)
 {
-	sort_lane = lane_of(fcinfo);
+	sort_lane = match_gist_lane(fcinfo->flinfo);
 	PG_RETURN_POINTER(PG_GETARG_POINTER(0));
 }
 
@@ -291,7 +230,7 @@ leading_position(const MatchKey *key)
 	uint64		region = position >> REST_BITS;
 	uint64		rest = position & ((UINT64CONST(1) << REST_BITS) - 1);
 
-	return ((region << 1 | has_tags(key)) << AGE_BITS | age) << REST_BITS | rest;
+	return ((region << 1 | match_has_tags(key)) << AGE_BITS | age) << REST_BITS | rest;
 }
 
 static int
@@ -305,7 +244,7 @@ compare_keys(const MatchKey *a, const MatchKey *b, int lane)
 		return a->traits[lane] < b->traits[lane] ? -1 : 1;
 	if (a->wants[lane] != b->wants[lane])
 		return a->wants[lane] < b->wants[lane] ? -1 : 1;
-	if (memcmp(a->at, b->at, sizeof(a->at)) != 0 || a->born != b->born || has_tags(a) != has_tags(b))
+	if (memcmp(a->at, b->at, sizeof(a->at)) != 0 || a->born != b->born || match_has_tags(a) != match_has_tags(b))
 	{
 		uint64		p = leading_position(a);
 		uint64		q = leading_position(b);
@@ -426,7 +365,7 @@ middle_of(const MatchBounds *bounds, int axis)
 {
 	if (axis < 3)
 		return (int64) bounds->low[axis] + bounds->high[axis];
-	return ((int64) bounds->born_min + Max(bounds->born_max, bounds->born_min)) * DAY_UNITS;
+	return ((int64) bounds->born_min + Max(bounds->born_max, bounds->born_min)) * MATCH_DAY_UNITS;
 }
 
 static int
@@ -595,7 +534,7 @@ match_gist_picksplit(PG_FUNCTION_ARGS)
 	GistEntryVector *entries = (GistEntryVector *) PG_GETARG_POINTER(0);
 	GIST_SPLITVEC *vector = (GIST_SPLITVEC *) PG_GETARG_POINTER(1);
 	int			n = entries->n - 1; /* the first is not used */
-	int			lane = lane_of(fcinfo);
+	int			lane = match_gist_lane(fcinfo->flinfo);
 	bool		rest_fits;
 	int			cut = find_cut(entries, n, lane, &rest_fits);
 

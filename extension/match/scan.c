@@ -1,11 +1,11 @@
 /*
- * The access method match_gist: GiST, and a scan of our own for what GiST does
- * most slowly, WHERE key @@ query ORDER BY key <-> query with one query. It
- * walks the same pages in the same order under the same locks (access/gist/gistget.c
- * and the README beside it say why), but calls the rules directly instead of
- * through the function manager, twice a tuple, and queues 24 bytes for each
- * tuple instead of an allocation. Everything else, storage and log included, is
- * GiST's.
+ * The access method match_gist: GiST, an insertion of our own (insert.c), and a
+ * scan of our own for what GiST does most slowly, WHERE key @@ query ORDER BY
+ * key <-> query with one query. It walks the same pages in the same order under
+ * the same locks (access/gist/gistget.c and the README beside it say why), but
+ * calls the rules directly instead of through the function manager, twice a
+ * tuple, and queues 24 bytes for each tuple instead of an allocation. Everything
+ * else is GiST's.
  */
 #include "postgres.h"
 
@@ -26,6 +26,7 @@
 #include "utils/rel.h"
 
 #include "core/compat.h"
+#include "match/insert.h"
 #include "match/score.h"
 #include "match/value.h"
 
@@ -309,6 +310,7 @@ match_gist_handler(PG_FUNCTION_ARGS)
 	IndexAmRoutine *routine = (IndexAmRoutine *) DatumGetPointer(OidFunctionCall0(F_GISTHANDLER));
 
 	routine->ambuild = build;
+	routine->aminsert = match_insert;
 	routine->ambeginscan = begin_scan;
 	routine->amrescan = rescan;
 	routine->amgettuple = get_tuple;
