@@ -23,9 +23,14 @@
 #include "core/core.h"
 
 PG_FUNCTION_INFO_V1(chat_send_message);
+PG_FUNCTION_INFO_V1(chat_send);
+PG_FUNCTION_INFO_V1(chat_check_body);
 
 #define BODY_MAX_SIZE 8192
 #define CLIENT_ID_MAX_SIZE 64
+
+/* As many messages a minute as nobody is refused. */
+#define BURST_FREE 20
 
 typedef struct Message
 {
@@ -35,15 +40,21 @@ typedef struct Message
 	Datum		sent_at;
 	Datum		client_id;
 	Datum		body;
-	Datum		hash;			/* of the body */
+	Datum		attrs;			/* jsonb, 0 for none */
+	Datum		hash;			/* of the body and the attributes */
+	Datum		flags;
+	bool		group;
 } Message;
 
 /* Columns of the tables that are read and written here by row. */
 enum
 {
+	CONVERSATION_KIND = 2,
 	CONVERSATION_LAST_SEQ = 3,
 	CONVERSATION_CLOSED_AT = 5,
-	CONVERSATION_COLUMNS = 5,
+	CONVERSATION_LAST_AT = 7,
+	CONVERSATION_EXPIRE_MINUTES = 8,
+	CONVERSATION_COLUMNS = 10,
 
 	PARTICIPANT_PERSON_ID = 2,
 	PARTICIPANT_LEFT_SEQ = 4,
@@ -59,7 +70,9 @@ enum
 	MEMBER_READ_SEQ = 4,
 	MEMBER_LAST_SEQ = 5,
 	MEMBER_LAST_AT = 6,
-	MEMBER_COLUMNS = 7
+	MEMBER_BURST_AT = 17,
+	MEMBER_BURST = 18,
+	MEMBER_COLUMNS = 18
 };
 
 /* The tables that a send writes. */
@@ -83,12 +96,21 @@ static const struct
 	[MEMBER] = {"member", MEMBER_COLUMNS}
 };
 
-/* What does the same where one of the tables is not plain; the last is for duplicates. */
+/*
+ * What does the same where one of the tables is not plain, and what is rare: to
+ * give a number back for a duplicate, and attributes. The old ones fit the tables
+ * of 0.1.0.
+ */
 typedef enum
 {
 	ADVANCE,
+	ADVANCE_OLD,
 	STORE,
+	STORE_OLD,
 	GIVE_BACK,
+	GIVE_BACK_OLD,
+	CHECK_ATTRS,
+	FIT_ATTRS,
 	N_STATEMENTS
 } Statement;
 
@@ -96,17 +118,39 @@ static const struct
 {
 	const char *sql;
 	int			nargs;
-	Oid			types[8];
+	Oid			types[11];
 }			statements[N_STATEMENTS] = {
 	/* A block or unmatch that held the row is seen: the condition is checked again. */
 	[ADVANCE] = {
 		"UPDATE rapport.conversation"
+		" SET last_seq = last_seq + 1,"
+		" last_at = CASE kind WHEN 'group' THEN greatest(last_at, $2) END"
+		" WHERE conversation_id = $1 AND closed_at IS NULL"
+		" RETURNING last_seq, kind = 'group', coalesce(expire_minutes, 0) * 256",
+		2, {INT8OID, TIMESTAMPTZOID}
+	},
+	[ADVANCE_OLD] = {
+		"UPDATE rapport.conversation"
 		" SET last_seq = last_seq + 1"
 		" WHERE conversation_id = $1 AND closed_at IS NULL"
-		" RETURNING last_seq",
+		" RETURNING last_seq, false, 0",
 		1, {INT8OID}
 	},
 	[STORE] = {
+		"WITH named AS ("
+		"  INSERT INTO rapport.message_dedupe (conversation_id, sender_id, seq, at, client_id, body_hash)"
+		"  VALUES ($1, $2, $3, $4, $5, $7)),"
+		" told AS ("
+		"  UPDATE rapport.member"
+		"  SET last_seq = CASE WHEN is_group THEN last_seq ELSE $3 END,"
+		"  last_at = CASE WHEN is_group THEN last_at ELSE greatest(last_at, $4) END,"
+		"  read_seq = CASE person_id WHEN $2 THEN $3 ELSE read_seq END"
+		"  WHERE person_id = ANY ($8) AND conversation_id = $1)"
+		" INSERT INTO rapport.message (conversation_id, sender_id, seq, sent_at, client_id, body, flags, attrs)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $9, $10)",
+		10, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8ARRAYOID, INT4OID, JSONBOID}
+	},
+	[STORE_OLD] = {
 		"WITH named AS ("
 		"  INSERT INTO rapport.message_dedupe (conversation_id, sender_id, seq, at, client_id, body_hash)"
 		"  VALUES ($1, $2, $3, $4, $5, $7)),"
@@ -120,14 +164,28 @@ static const struct
 		8, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8ARRAYOID}
 	},
 	[GIVE_BACK] = {
+		"UPDATE rapport.conversation AS c"
+		" SET last_seq = last_seq - 1,"
+		" last_at = CASE kind WHEN 'group' THEN coalesce((SELECT m.sent_at FROM rapport.message AS m"
+		"  WHERE m.conversation_id = c.conversation_id AND m.seq = c.last_seq - 1), last_at) END"
+		" WHERE conversation_id = $1",
+		1, {INT8OID}
+	},
+	[GIVE_BACK_OLD] = {
 		"UPDATE rapport.conversation SET last_seq = last_seq - 1 WHERE conversation_id = $1",
 		1, {INT8OID}
 	},
+	[CHECK_ATTRS] = {"SELECT rapport.message_attrs($1, $2)", 2, {JSONBOID, BOOLOID}},
+	[FIT_ATTRS] = {"SELECT rapport.message_attrs_fit($1, $2, $3, $4)", 4, {INT8OID, INT8OID, INT8OID, JSONBOID}},
 };
 
-/* Runs a statement through its kept plan; whether it did something. *result is set to what it returns. */
+/*
+ * Runs a statement through its kept plan; whether it did something. The first
+ * n_results columns that it returns are set, those by reference in the current
+ * memory context. A NULL in values is 0 with a n in nulls.
+ */
 static bool
-run(Statement statement, Datum *values, Datum *result)
+run(Statement statement, Datum *values, const char *nulls, Datum *results, int n_results)
 {
 	static SPIPlanPtr plans[N_STATEMENTS];
 	bool		done;
@@ -135,14 +193,17 @@ run(Statement statement, Datum *values, Datum *result)
 	SPI_connect();
 	core_keep_plan(&plans[statement], statements[statement].sql, statements[statement].nargs,
 				   statements[statement].types);
-	if (SPI_execute_plan(plans[statement], values, NULL, false, 0) < 0)
+	if (SPI_execute_plan(plans[statement], values, nulls, false, 0) < 0)
 		elog(ERROR, "statement %d of a send failed", (int) statement);
 	done = SPI_processed > 0;
-	if (done && result != NULL)
+	for (int i = 0; done && i < n_results; i++)
 	{
+		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
 
-		*result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		results[i] = SPI_getbinval(SPI_tuptable->vals[0], desc, i + 1, &isnull);
+		results[i] = isnull ? 0 :
+			SPI_datumTransfer(results[i], TupleDescAttr(desc, i)->attbyval, TupleDescAttr(desc, i)->attlen);
 	}
 	SPI_finish();
 	return done;
@@ -167,14 +228,62 @@ open_plain(Relation *opened)
 
 /* CoreChange of a conversation: a block or unmatch that held the row is seen. */
 static bool
-advance(Datum *values, bool *nulls, void *seq)
+advance(Datum *values, bool *nulls, void *message)
 {
+	Message    *sent = message;
 	Datum	   *last = &values[CONVERSATION_LAST_SEQ - 1];
+	Datum	   *last_at = &values[CONVERSATION_LAST_AT - 1];
 
 	if (!nulls[CONVERSATION_CLOSED_AT - 1])
 		return false;
-	*(Datum *) seq = *last = Int64GetDatum(DatumGetInt64(*last) + 1);
+	sent->seq = *last = Int64GetDatum(DatumGetInt64(*last) + 1);
+	sent->flags = Int32GetDatum(nulls[CONVERSATION_EXPIRE_MINUTES - 1] ? 0 :
+								DatumGetInt32(values[CONVERSATION_EXPIRE_MINUTES - 1]) * 256);
+	sent->group = *VARDATA_ANY(DatumGetPointer(values[CONVERSATION_KIND - 1])) == 'g';
+	if (sent->group &&
+		(nulls[CONVERSATION_LAST_AT - 1] || DatumGetTimestampTz(*last_at) < DatumGetTimestampTz(sent->sent_at)))
+	{
+		nulls[CONVERSATION_LAST_AT - 1] = false;
+		*last_at = sent->sent_at;
+	}
 	return true;
+}
+
+/* What is not a conversation of today's kinds of tables. */
+static bool
+advance_by_statement(Message *message, bool old)
+{
+	Datum		results[3];
+
+	if (!run(old ? ADVANCE_OLD : ADVANCE, (Datum[]) {message->conversation, message->sent_at}, NULL, results, 3))
+		return false;
+	message->seq = results[0];
+	message->group = DatumGetBool(results[1]);
+	message->flags = results[2];
+	return true;
+}
+
+/* Counts what the sender sends here in a minute; refuses a flood. */
+static void
+count_burst(Datum *values, bool *nulls, TimestampTz now)
+{
+	int32		burst = DatumGetInt32(values[MEMBER_BURST - 1]);
+
+	if (nulls[MEMBER_BURST_AT - 1] ||
+		now - DatumGetTimestampTz(values[MEMBER_BURST_AT - 1]) >= USECS_PER_MINUTE)
+	{
+		burst = 0;
+		nulls[MEMBER_BURST_AT - 1] = false;
+		values[MEMBER_BURST_AT - 1] = TimestampTzGetDatum(now);
+	}
+	if (++burst > BURST_FREE)
+	{
+		char	   *most = core_setting("messages_per_minute");
+
+		if (atoi(most) > 0 && burst > atoi(most))
+			core_fail("too_many_messages", "One may send %s a minute to a conversation.", most);
+	}
+	values[MEMBER_BURST - 1] = Int32GetDatum(burst);
 }
 
 /* CoreChange of a member. */
@@ -184,17 +293,23 @@ tell(Datum *values, bool *nulls, void *message)
 	Message    *sent = message;
 	Datum	   *last_at = &values[MEMBER_LAST_AT - 1];
 
-	values[MEMBER_LAST_SEQ - 1] = sent->seq;
-	if (DatumGetTimestampTz(*last_at) < DatumGetTimestampTz(sent->sent_at))
-		*last_at = sent->sent_at;
+	if (!sent->group)
+	{
+		values[MEMBER_LAST_SEQ - 1] = sent->seq;
+		if (DatumGetTimestampTz(*last_at) < DatumGetTimestampTz(sent->sent_at))
+			*last_at = sent->sent_at;
+	}
 	if (DatumGetInt64(values[MEMBER_PERSON_ID - 1]) == DatumGetInt64(sent->sender))
+	{
 		values[MEMBER_READ_SEQ - 1] = sent->seq;
+		count_burst(values, nulls, DatumGetTimestampTz(sent->sent_at));
+	}
 	return true;
 }
 
 /*
- * The ids of those who take part in the conversation, *n of them; raises
- * not_found where the sender is none of them.
+ * The ids of those whose inbox a send writes, *n of them: in a group the sender's
+ * alone, else all who take part. Raises not_found where the sender does not.
  */
 static Datum *
 authorise(const Message *message, Snapshot snapshot, int *n)
@@ -206,7 +321,8 @@ authorise(const Message *message, Snapshot snapshot, int *n)
 	bool		among = false;
 
 	*n = 0;
-	core_scan_begin(&scan, "participant", snapshot, 1, &(CoreKey) {F_INT8EQ, message->conversation});
+	core_scan_begin(&scan, "participant", snapshot, message->group ? 2 : 1,
+					(CoreKey[]) {{F_INT8EQ, message->conversation}, {F_INT8EQ, message->sender}});
 	while ((slot = core_scan_next(&scan)) != NULL)
 	{
 		bool		isnull;
@@ -241,10 +357,11 @@ sent_before(Message *message, Snapshot snapshot)
 	if (slot != NULL)
 	{
 		bool		isnull;
+		int64		hash = DatumGetInt64(slot_getattr(slot, DEDUPE_BODY_HASH, &isnull));
 
 		message->seq = slot_getattr(slot, DEDUPE_SEQ, &isnull);
 		message->sent_at = slot_getattr(slot, DEDUPE_AT, &isnull);
-		if (DatumGetInt64(slot_getattr(slot, DEDUPE_BODY_HASH, &isnull)) != DatumGetInt64(message->hash))
+		if (hash != 0 && hash != DatumGetInt64(message->hash))
 			core_fail("client_id_reused", "It is message " INT64_FORMAT " of this conversation.", DatumGetInt64(message->seq));
 	}
 	core_scan_end(&scan);
@@ -261,8 +378,8 @@ store(Relation *opened, Message *message, Snapshot snapshot, const Datum *people
 				(Datum[DEDUPE_COLUMNS]) {m->conversation, m->sender, m->client_id, m->seq, m->hash, m->sent_at},
 				(bool[DEDUPE_COLUMNS]) {false});
 	core_insert(opened[MESSAGE],
-				(Datum[MESSAGE_COLUMNS]) {m->conversation, m->seq, m->sender, m->sent_at, Int32GetDatum(0), m->client_id, m->body},
-				(bool[MESSAGE_COLUMNS]) {[MESSAGE_COLUMNS - 1] = true});
+				(Datum[MESSAGE_COLUMNS]) {m->conversation, m->seq, m->sender, m->sent_at, m->flags, m->client_id, m->body, m->attrs},
+				(bool[MESSAGE_COLUMNS]) {[MESSAGE_COLUMNS - 1] = m->attrs == 0});
 	for (int i = 0; i < n_people; i++)
 		core_update(opened[MEMBER], snapshot, 2,
 					(CoreKey[]) {{F_INT8EQ, people[i]}, {F_INT8EQ, m->conversation}}, tell, message);
@@ -301,8 +418,9 @@ check_client_id(const text *client_id)
 		core_fail("invalid_value", "client_id is 1 to %d visible ASCII characters.", CLIENT_ID_MAX_SIZE);
 }
 
-static void
-check_body(const text *body)
+/* Raises where a body cannot be sent; whether it is blank, which without attributes it may not be. */
+static bool
+check_body(const text *body, bool alone)
 {
 	const unsigned char *byte = (const unsigned char *) VARDATA_ANY(body);
 	const unsigned char *end = byte + VARSIZE_ANY_EXHDR(body);
@@ -313,8 +431,28 @@ check_body(const text *body)
 				  BODY_MAX_SIZE, (int) (end - byte));
 	while (byte < end && (size = white_space(byte, end)) > 0)
 		byte += size;
-	if (byte == end)
+	if (byte == end && alone)
 		core_fail("message_empty", NULL);
+	return byte == end;
+}
+
+/* check_body(body): as a send checks it. */
+Datum
+chat_check_body(PG_FUNCTION_ARGS)
+{
+	check_body(PG_GETARG_TEXT_PP(0), PG_GETARG_BOOL(1));
+	PG_RETURN_VOID();
+}
+
+/* Never 0, which stands for a message that is deleted. */
+static int64
+message_hash(const text *body, Datum attrs)
+{
+	uint64		seed = attrs == 0 ? 0 :
+		DatumGetUInt64(hash_any_extended((unsigned char *) DatumGetPointer(attrs), VARSIZE(DatumGetPointer(attrs)), 0));
+	uint64		hash = DatumGetUInt64(hash_any_extended((unsigned char *) VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), seed));
+
+	return hash == 0 ? 1 : (int64) hash;
 }
 
 /* The type of the answer, looked up once. */
@@ -336,20 +474,21 @@ answer_type(FunctionCallInfo fcinfo)
 }
 
 /*
- * send_message(conversation_id, client_id, body) -> (seq, sent_at, duplicate)
+ * send_message(conversation_id, client_id, body, attrs) -> (seq, sent_at, duplicate)
  *
  * The update of the conversation's row is the lock: of two sends, the second
  * waits there until the first has committed, so numbers come without gaps and
  * in the order of commits. Everything read afterwards is read under the lock.
  */
-Datum
-chat_send_message(PG_FUNCTION_ARGS)
+static Datum
+send_one(FunctionCallInfo fcinfo, bool old)
 {
 	static const char *const names[] = {"conversation_id", "client_id", "body"};
 	Message		message = {.sender = Int64GetDatum(account_acting_person()), .sent_at = TimestampTzGetDatum(core_now())};
 	text	   *body;
 	Relation	opened[N_TABLES];
 	bool		plain;
+	bool		blank;
 	Snapshot	snapshot;
 	Datum	   *people;
 	int			n_people;
@@ -365,27 +504,39 @@ chat_send_message(PG_FUNCTION_ARGS)
 	message.client_id = PointerGetDatum(PG_GETARG_TEXT_PP(1));
 	message.body = PointerGetDatum(body);
 	check_client_id((text *) DatumGetPointer(message.client_id));
-	check_body(body);
-	message.hash = hash_any_extended((unsigned char *) VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body), 0);
+	if (!old && !PG_ARGISNULL(3))
+		message.attrs = PG_GETARG_DATUM(3);
+	blank = check_body(body, message.attrs == 0);
+	if (message.attrs != 0)
+	{
+		run(CHECK_ATTRS, (Datum[]) {message.attrs, BoolGetDatum(blank)}, NULL, &message.attrs, 1);
+		if (message.attrs != 0)
+			message.attrs = PointerGetDatum(PG_DETOAST_DATUM(message.attrs));
+	}
+	message.hash = Int64GetDatum(message_hash(body, message.attrs));
 
-	plain = open_plain(opened);
+	plain = !old && open_plain(opened);
 	if (!(plain ?
 		  core_update(opened[CONVERSATION], GetTransactionSnapshot(), 1,
-					  &(CoreKey) {F_INT8EQ, message.conversation}, advance, &message.seq) :
-		  run(ADVANCE, &message.conversation, &message.seq)))
+					  &(CoreKey) {F_INT8EQ, message.conversation}, advance, &message) :
+		  advance_by_statement(&message, old)))
 		core_fail("not_found", NULL);
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	people = authorise(&message, snapshot, &n_people);
 	duplicate = sent_before(&message, snapshot);
+	if (!duplicate && message.attrs != 0)
+		run(FIT_ATTRS, (Datum[]) {message.conversation, message.sender, message.seq, message.attrs}, NULL, NULL, 0);
 	if (duplicate)
-		run(GIVE_BACK, &message.conversation, NULL);
+		run(old ? GIVE_BACK_OLD : GIVE_BACK, &message.conversation, NULL, NULL, 0);
 	else if (plain)
 		store(opened, &message, snapshot, people, n_people);
 	else
-		run(STORE, (Datum[]) {message.conversation, message.sender, message.seq, message.sent_at, message.client_id,
+		run(old ? STORE_OLD : STORE,
+			(Datum[]) {message.conversation, message.sender, message.seq, message.sent_at, message.client_id,
 				message.body, message.hash,
-				PointerGetDatum(construct_array(people, n_people, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE))},
-			NULL);
+				PointerGetDatum(construct_array(people, n_people, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+				message.flags, message.attrs},
+			message.attrs == 0 ? "         n" : NULL, NULL, 0);
 	UnregisterSnapshot(snapshot);
 	for (Table table = 0; plain && table < N_TABLES; table++)
 		table_close(opened[table], NoLock);
@@ -405,4 +556,17 @@ chat_send_message(PG_FUNCTION_ARGS)
 	values[1] = message.sent_at;
 	values[2] = BoolGetDatum(duplicate);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(answer_type(fcinfo), values, nulls)));
+}
+
+/* Of 0.1.0, for its tables. */
+Datum
+chat_send_message(PG_FUNCTION_ARGS)
+{
+	return send_one(fcinfo, true);
+}
+
+Datum
+chat_send(PG_FUNCTION_ARGS)
+{
+	return send_one(fcinfo, false);
 }

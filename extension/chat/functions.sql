@@ -1,12 +1,26 @@
 -- chat: functions and built-in rows.
 
 INSERT INTO rapport.error_code (code, status, title, hint) VALUES
-	('message_empty', 422, 'the message is empty', 'Send a text with at least one character that is not white space.'),
+	('message_empty', 422, 'the message is empty', 'Send a text with at least one character that is not white space, or attachments or a location.'),
 	('message_too_long', 422, 'the message is too long', 'Split it into messages of at most 8192 bytes in UTF-8.'),
-	('client_id_reused', 409, 'the client_id was used for another message', 'Use a new client_id for a new message.');
+	('client_id_reused', 409, 'the client_id was used for another message', 'Use a new client_id for a new message.'),
+	('too_many_messages', 429, 'too many messages in a minute', 'Try again in a minute.'),
+	('not_editable', 422, 'the message cannot be edited any more', NULL),
+	('group_role', 403, 'this takes another role in the group', 'The owner and the admins of a group may do this, or the owner alone.'),
+	('group_full', 422, 'there is no room for more', NULL),
+	('intro_open', 409, 'there is an intro between the two', 'Accept theirs, or wait for an answer to yours.'),
+	('already_talking', 409, 'the two have a conversation', NULL);
 
 INSERT INTO rapport.setting_default (name, type, value, minimum, maximum, description) VALUES
-	('message_dedupe_days', 'integer', '7', 1, 90, 'Days for which a message sent twice with one client_id is recognised.');
+	('message_dedupe_days', 'integer', '7', 1, 90, 'Days for which a message sent twice with one client_id is recognised.'),
+	('messages_per_minute', 'integer', '120', 0, 1000000, 'How many messages a person may send a minute to one conversation; up to 20 are always allowed. 0: no limit.'),
+	('message_edit_minutes', 'integer', '60', 0, 525600, 'For how many minutes a message may be edited. 0: for ever.'),
+	('message_retention_days', 'integer', '0', 0, 36500, 'Days after which retain_messages() removes messages. 0: never.'),
+	('group_members', 'integer', '10000', 2, 10000, 'How many people a group may have.'),
+	('groups_per_person', 'integer', '500', 1, 10000, 'How many groups a person may be in.'),
+	('intros_per_day', 'integer', '5', 0, 10000, 'How many intros a person may write a day (UTC), to people they have not matched with. 0: none.'),
+	('search_language', 'text', 'simple', NULL, NULL, 'The text search configuration that search_messages() reads messages with, such as english.'),
+	('search_messages_most', 'integer', '5000', 100, 1000000, 'How many messages one call of search_messages() looks at.');
 
 INSERT INTO rapport.dump_exception (rel, reason) VALUES
 	('rapport.message_dedupe', 'retries are short-lived');
@@ -16,7 +30,14 @@ INSERT INTO rapport.distribution (tab, grp, col) VALUES
 	('rapport.participant', 'C', 'conversation_id'),
 	('rapport.message', 'C', 'conversation_id'),
 	('rapport.message_dedupe', 'C', 'conversation_id'),
-	('rapport.member', 'U', 'person_id');
+	('rapport.message_change', 'C', 'conversation_id'),
+	('rapport.message_reaction', 'C', 'conversation_id'),
+	('rapport.message_timer', 'C', 'conversation_id'),
+	('rapport.member', 'U', 'person_id'),
+	('rapport.chat_preference', 'U', 'person_id'),
+	('rapport.group_invitation', 'U', 'person_id'),
+	('rapport.intro', 'U', 'person_id'),
+	('rapport.intro_sent', 'U', 'person_id');
 
 INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.conversation', 'conversation_id', 'none', 'keep', 'a number of its own'),
@@ -24,10 +45,17 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.conversation', 'last_seq', 'none', 'keep', 'of the conversation'),
 	('rapport.conversation', 'created_at', 'none', 'keep', 'of the conversation'),
 	('rapport.conversation', 'closed_at', 'none', 'keep', 'of the conversation'),
+	('rapport.conversation', 'change_seq', 'none', 'keep', 'of the conversation'),
+	('rapport.conversation', 'last_at', 'none', 'keep', 'of the conversation'),
+	('rapport.conversation', 'expire_minutes', 'none', 'keep', 'of the conversation'),
+	('rapport.conversation', 'first_seq', 'none', 'keep', 'of the conversation'),
+	('rapport.conversation', 'title', 'none', 'keep', 'of the group, whoever gave it'),
 	('rapport.participant', 'conversation_id', 'behaviour', 'delete', NULL),
 	('rapport.participant', 'person_id', 'technical', 'delete', NULL),
 	('rapport.participant', 'joined_seq', 'behaviour', 'delete', NULL),
 	('rapport.participant', 'left_seq', 'behaviour', 'delete', NULL),
+	('rapport.participant', 'role', 'behaviour', 'delete', NULL),
+	('rapport.participant', 'hidden', 'behaviour', 'delete', NULL),
 	('rapport.message', 'conversation_id', 'behaviour', 'keep', 'the numbers of a conversation have no gaps'),
 	('rapport.message', 'seq', 'none', 'keep', 'the numbers of a conversation have no gaps'),
 	('rapport.message', 'sender_id', 'technical', 'keep', 'the id of nobody once the person is erased'),
@@ -47,9 +75,45 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.member', 'other_id', 'behaviour', 'delete', NULL),
 	('rapport.member', 'read_seq', 'behaviour', 'delete', NULL),
 	('rapport.member', 'last_seq', 'behaviour', 'delete', NULL),
-	('rapport.member', 'last_at', 'behaviour', 'delete', NULL);
+	('rapport.member', 'last_at', 'behaviour', 'delete', NULL),
+	('rapport.member', 'is_group', 'behaviour', 'delete', NULL),
+	('rapport.member', 'joined_seq', 'behaviour', 'delete', NULL),
+	('rapport.member', 'delivered_seq', 'behaviour', 'delete', NULL),
+	('rapport.member', 'change_seq', 'behaviour', 'delete', NULL),
+	('rapport.member', 'other_delivered_seq', 'behaviour', 'delete', NULL),
+	('rapport.member', 'other_read_seq', 'behaviour', 'delete', NULL),
+	('rapport.member', 'hidden_seq', 'behaviour', 'delete', NULL),
+	('rapport.member', 'archived_seq', 'behaviour', 'delete', NULL),
+	('rapport.member', 'muted_until', 'behaviour', 'delete', NULL),
+	('rapport.member', 'burst_at', 'behaviour', 'delete', NULL),
+	('rapport.member', 'burst', 'behaviour', 'delete', NULL),
+	('rapport.message_change', 'conversation_id', 'none', 'keep', 'that a message has changed'),
+	('rapport.message_change', 'seq', 'none', 'keep', 'that a message has changed'),
+	('rapport.message_change', 'change_seq', 'none', 'keep', 'that a message has changed'),
+	('rapport.message_change', 'edited_at', 'none', 'keep', 'that a message has changed'),
+	('rapport.message_reaction', 'conversation_id', 'behaviour', 'delete', NULL),
+	('rapport.message_reaction', 'seq', 'behaviour', 'delete', NULL),
+	('rapport.message_reaction', 'person_id', 'technical', 'delete', NULL),
+	('rapport.message_reaction', 'reaction', 'content', 'delete', NULL),
+	('rapport.message_timer', 'conversation_id', 'none', 'keep', 'of the conversation'),
+	('rapport.message_timer', 'from_seq', 'none', 'keep', 'of the conversation'),
+	('rapport.chat_preference', 'person_id', 'technical', 'delete', NULL),
+	('rapport.chat_preference', 'read_receipts', 'behaviour', 'delete', NULL),
+	('rapport.group_invitation', 'person_id', 'technical', 'delete', NULL),
+	('rapport.group_invitation', 'conversation_id', 'behaviour', 'delete', NULL),
+	('rapport.group_invitation', 'invited_by', 'behaviour', 'delete', NULL),
+	('rapport.group_invitation', 'at', 'behaviour', 'delete', NULL),
+	('rapport.intro', 'person_id', 'technical', 'delete', NULL),
+	('rapport.intro', 'other_id', 'behaviour', 'delete', NULL),
+	('rapport.intro', 'at', 'behaviour', 'delete', NULL),
+	('rapport.intro', 'mode', 'behaviour', 'delete', NULL),
+	('rapport.intro', 'body', 'content', 'delete', NULL),
+	('rapport.intro_sent', 'person_id', 'technical', 'delete', NULL),
+	('rapport.intro_sent', 'other_id', 'behaviour', 'delete', NULL),
+	('rapport.intro_sent', 'at', 'behaviour', 'delete', NULL);
 INSERT INTO rapport.personal_data (tab, col, class, on_erase, withheld) VALUES
-	('rapport.member', 'closed', 'behaviour', 'delete', 'would tell who blocks');
+	('rapport.member', 'closed', 'behaviour', 'delete', 'would tell who blocks'),
+	('rapport.intro', 'declined', 'behaviour', 'delete', 'would tell who wrote that it was declined');
 
 INSERT INTO rapport.subject (tab, col, own, find, on_erase) VALUES
 	('rapport.participant', 'person_id', true,
@@ -58,6 +122,13 @@ INSERT INTO rapport.subject (tab, col, own, find, on_erase) VALUES
 	 't.sender_id = ANY ($1) AND t.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', NULL),
 	('rapport.message_dedupe', 'sender_id', true,
 	 't.sender_id = ANY ($1) AND t.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', NULL),
+	('rapport.message_reaction', 'person_id', true,
+	 't.person_id = ANY ($1) AND t.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', NULL),
+	('rapport.group_invitation', 'invited_by', false, NULL, 'delete'),
+	('rapport.intro', 'other_id', true,
+	 '(t.person_id, t.other_id) IN (SELECT s.other_id, s.person_id FROM rapport.intro_sent AS s WHERE s.person_id = ANY ($1))', NULL),
+	('rapport.intro_sent', 'other_id', false,
+	 '(t.person_id, t.other_id) IN (SELECT i.other_id, i.person_id FROM rapport.intro AS i WHERE i.person_id = ANY ($1))', 'delete'),
 	('rapport.member', 'other_id', false,
 	 '(t.person_id, t.conversation_id) IN (SELECT m.other_id, m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', 'clear');
 
@@ -66,141 +137,175 @@ INSERT INTO rapport.hook_event (event, ids, description) VALUES
 
 -- Sending
 
-CREATE OR REPLACE FUNCTION rapport.send_message(conversation_id bigint, client_id text, body text,
+CREATE OR REPLACE FUNCTION rapport.send_message(conversation_id bigint, client_id text, body text, attrs jsonb DEFAULT NULL,
 	OUT seq bigint, OUT sent_at timestamp with time zone, OUT duplicate boolean)
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
-AS 'MODULE_PATHNAME', 'chat_send_message';
-COMMENT ON FUNCTION rapport.send_message(bigint, text, text) IS
-'Sends a text of 1 to 8192 bytes, stored as it is, to a conversation one takes part in. client_id names the message: 1 to 64 visible ASCII characters, new for each one. The same call again within message_dedupe_days stores nothing and returns the first answer with duplicate = true. seq counts the messages of the conversation from 1 without gaps, in the order of commits; sending marks the conversation read up to it. Errors: missing_field, invalid_value (client_id), message_empty (nothing but white space), message_too_long, client_id_reused (409) when it came with another body, not_found for a conversation that is unknown, not one''s own, left, or closed by a block or an unmatch.';
-GRANT EXECUTE ON FUNCTION rapport.send_message(bigint, text, text) TO rapport_user;
+AS 'MODULE_PATHNAME', 'chat_send';
+COMMENT ON FUNCTION rapport.send_message(bigint, text, text, jsonb) IS
+'Sends a text of 1 to 8192 bytes, stored as it is, to a conversation one takes part in. client_id names the message: 1 to 64 visible ASCII characters, new for each one. The same call again within message_dedupe_days stores nothing and returns the first answer with duplicate = true. seq counts the messages of the conversation from 1 without gaps, in the order of commits; sending marks the conversation read up to it. attrs, at most 4096 bytes, holds what the message has besides: reply_to (a seq), mentions (up to 50 ids of people who take part), attachments (1 to 10 objects with a ref, such as the key of a file), location (latitude and longitude, of which the grid cell is kept), app (an object of the app''s own); with attachments or a location the text may be empty. Errors: missing_field, invalid_value (client_id), message_empty (nothing but white space), message_too_long, wrong_type, unknown_field and out_of_range (attrs), client_id_reused (409) when it came with another message, too_many_messages (429, messages_per_minute), not_found for a conversation that is unknown, not one''s own, left, or closed by a block or an unmatch.';
+GRANT EXECUTE ON FUNCTION rapport.send_message(bigint, text, text, jsonb) TO rapport_user;
 
--- Reading
-
-CREATE OR REPLACE FUNCTION rapport.open_conversation(conversation_id bigint, person_id bigint)
-RETURNS TABLE (joined_seq bigint, last_seq bigint)
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-	SELECT p.joined_seq, c.last_seq
-	FROM rapport.participant AS p
-	JOIN rapport.conversation AS c ON c.conversation_id = p.conversation_id
-	WHERE p.conversation_id = open_conversation.conversation_id
-	AND p.person_id = open_conversation.person_id
-	AND p.left_seq IS NULL
-	AND c.closed_at IS NULL;
-END;
-COMMENT ON FUNCTION rapport.open_conversation(bigint, bigint) IS
-'The row of an open conversation the person takes part in: messages after joined_seq are theirs to read. No row otherwise.';
-
-CREATE OR REPLACE FUNCTION rapport.messages(conversation_id bigint, page_size integer DEFAULT NULL,
-	before_seq bigint DEFAULT NULL, after_seq bigint DEFAULT NULL)
-RETURNS TABLE (seq bigint, sender_id bigint, sent_at timestamp with time zone, body text, attrs jsonb)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
-AS $$
-DECLARE
-	me bigint := rapport.acting_person();
-	size integer := coalesce(messages.page_size, 20);
-	first_seq bigint;
-	last_seq bigint;
-BEGIN
-	IF size NOT BETWEEN 1 AND 100 THEN
-		PERFORM rapport.fail('out_of_range', 'page_size is 1 to 100.');
-	ELSIF messages.before_seq < 1 THEN
-		PERFORM rapport.fail('out_of_range', 'before_seq is 1 or more.');
-	ELSIF messages.after_seq < 0 THEN
-		PERFORM rapport.fail('out_of_range', 'after_seq is 0 or more.');
-	END IF;
-	SELECT least(greatest(o.joined_seq, messages.after_seq), o.last_seq) + 1, least(o.last_seq, messages.before_seq - 1)
-	INTO first_seq, last_seq
-	FROM rapport.open_conversation(messages.conversation_id, me) AS o;
-	IF NOT FOUND THEN
-		PERFORM rapport.fail('not_found');
-	END IF;
-	-- Numbers have no gaps, so a page is a range of them.
-	IF messages.after_seq IS NOT NULL THEN
-		last_seq := least(last_seq, first_seq + size - 1);
-	ELSE
-		first_seq := greatest(first_seq, last_seq - size + 1);
-	END IF;
-	RETURN QUERY
-	SELECT m.seq, m.sender_id, m.sent_at, m.body, m.attrs
-	FROM rapport.message_range(messages.conversation_id, first_seq, last_seq) AS m;
-END;
-$$;
-COMMENT ON FUNCTION rapport.messages(bigint, integer, bigint, bigint) IS
-'Messages of a conversation one takes part in, oldest first, page_size (1 to 100, 20 if not given) of them: the newest; or those just before before_seq, to scroll back; or those just after after_seq, to catch up (seq is a resume point that misses nothing), with before_seq as an end if both are given. body is NULL where it was erased. Errors: out_of_range, not_found for a conversation that is unknown, not one''s own, left or closed.';
-GRANT EXECUTE ON FUNCTION rapport.messages(bigint, integer, bigint, bigint) TO rapport_user;
-
-CREATE OR REPLACE FUNCTION rapport.conversations(page_size integer DEFAULT NULL, after text DEFAULT NULL)
-RETURNS TABLE (conversation_id bigint, kind text, person_id bigint, display_name text, last_seq bigint, read_seq bigint,
-			   unread bigint, last_message text, last_at timestamp with time zone, cursor text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
-AS $$
-DECLARE
-	me bigint := rapport.acting_person();
-	size integer := coalesce(conversations.page_size, 20);
-	after_at timestamp with time zone;
-	after_id bigint;
-BEGIN
-	IF size NOT BETWEEN 1 AND 100 THEN
-		PERFORM rapport.fail('out_of_range', 'page_size is 1 to 100.');
-	END IF;
-	-- Microseconds since 1970 and an id, both below 2^53.
-	IF conversations.after !~ '^[0-9]{1,16}-[0-9]{1,16}$' THEN
-		PERFORM rapport.fail('invalid_cursor');
-	END IF;
-	after_at := 'epoch'::timestamp with time zone + split_part(conversations.after, '-', 1)::bigint * interval '1 microsecond';
-	after_id := split_part(conversations.after, '-', 2)::bigint;
-	RETURN QUERY
-	SELECT page.conversation_id, c.kind, page.other_id, p.display_name, page.last_seq, page.read_seq,
-		page.last_seq - page.read_seq, left(l.body, 200), page.last_at,
-		format('%s-%s', (extract(epoch FROM page.last_at) * 1000000)::bigint, page.conversation_id)
-	FROM (SELECT m.conversation_id, m.other_id, m.last_seq, m.read_seq, m.last_at
-		  FROM rapport.member AS m
-		  WHERE m.person_id = me
-		  AND NOT m.closed
-		  AND (conversations.after IS NULL OR (m.last_at, m.conversation_id) < (after_at, after_id))
-		  ORDER BY m.last_at DESC, m.conversation_id DESC
-		  LIMIT size) AS page
-	JOIN rapport.conversation AS c ON c.conversation_id = page.conversation_id
-	LEFT JOIN rapport.profile AS p ON p.person_id = page.other_id
-	LEFT JOIN rapport.message AS l ON l.conversation_id = page.conversation_id AND l.seq = page.last_seq
-	ORDER BY page.last_at DESC, page.conversation_id DESC;
-END;
-$$;
-COMMENT ON FUNCTION rapport.conversations(integer, text) IS
-'One''s open conversations, the one with the newest message first, page_size (1 to 100, 20 if not given) of them after the cursor. person_id and display_name are the other person''s; last_message is up to 200 characters of the last message, NULL while there is none; unread counts the messages after read_seq. One that gets a message between two pages moves to the front. Errors: out_of_range, invalid_cursor.';
-GRANT EXECUTE ON FUNCTION rapport.conversations(integer, text) TO rapport_user;
-
-CREATE OR REPLACE FUNCTION rapport.mark_read(conversation_id bigint, seq bigint) RETURNS void
+CREATE OR REPLACE FUNCTION rapport.send_messages(conversation_id bigint, messages jsonb)
+RETURNS TABLE (seq bigint, sent_at timestamp with time zone, duplicate boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
-	me bigint := rapport.acting_person();
-	last bigint;
+	message jsonb;
 BEGIN
-	IF mark_read.seq IS NULL THEN
-		PERFORM rapport.fail('missing_field', 'seq is required.');
+	PERFORM rapport.acting_person();
+	IF send_messages.messages IS NULL THEN
+		PERFORM rapport.fail('missing_field', 'messages is required.');
+	ELSIF jsonb_typeof(send_messages.messages) <> 'array' THEN
+		PERFORM rapport.fail('wrong_type', 'messages is an array of objects.');
+	ELSIF jsonb_array_length(send_messages.messages) NOT BETWEEN 1 AND 100 THEN
+		PERFORM rapport.fail('out_of_range', 'messages has 1 to 100 of them.');
 	END IF;
-	SELECT o.last_seq INTO last FROM rapport.open_conversation(mark_read.conversation_id, me) AS o;
-	IF NOT FOUND THEN
-		PERFORM rapport.fail('not_found');
-	ELSIF mark_read.seq NOT BETWEEN 0 AND last THEN
-		PERFORM rapport.fail('out_of_range', format('seq is 0 to %s, the last message.', last));
+	FOR message IN SELECT e FROM jsonb_array_elements(send_messages.messages) WITH ORDINALITY AS x (e, n) ORDER BY n LOOP
+		IF jsonb_typeof(message) <> 'object'
+			OR jsonb_typeof(message -> 'client_id') <> 'string' OR jsonb_typeof(message -> 'body') <> 'string' THEN
+			PERFORM rapport.fail('wrong_type', 'A message is an object with the strings client_id and body.');
+		ELSIF message - ARRAY['client_id', 'body', 'attrs'] <> '{}' THEN
+			PERFORM rapport.fail('unknown_field', 'A message has client_id, body and attrs.');
+		END IF;
+		RETURN QUERY
+		SELECT s.seq, s.sent_at, s.duplicate
+		FROM rapport.send_message(send_messages.conversation_id, message ->> 'client_id', message ->> 'body', message -> 'attrs') AS s;
+	END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION rapport.send_messages(bigint, jsonb) IS
+'Sends 1 to 100 messages, objects with client_id, body and, if wanted, attrs, as send_message() does: all of them or, if one is refused, none. Errors: those of send_message(), missing_field, wrong_type, unknown_field, out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.send_messages(bigint, jsonb) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.message_attrs(attrs jsonb, blank boolean) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	clean jsonb := pg_catalog.jsonb_strip_nulls(attrs);
+	cell bigint;
+BEGIN
+	IF pg_catalog.jsonb_typeof(attrs) <> 'object' THEN
+		PERFORM rapport.fail('wrong_type', 'attrs is an object.');
+	ELSIF pg_catalog.octet_length(attrs::text) > 4096 THEN
+		PERFORM rapport.fail('out_of_range', 'attrs has at most 4096 bytes.');
+	ELSIF clean - ARRAY['reply_to', 'mentions', 'attachments', 'location', 'app'] <> '{}' THEN
+		PERFORM rapport.fail('unknown_field', 'attrs has reply_to, mentions, attachments, location and app.');
 	END IF;
-	UPDATE rapport.member AS m
-	SET read_seq = mark_read.seq
-	WHERE m.person_id = me
-	AND m.conversation_id = mark_read.conversation_id
-	AND m.read_seq < mark_read.seq;
-	IF FOUND THEN
-		PERFORM rapport.event_emit('c:' || mark_read.conversation_id, 'read',
-								   jsonb_build_object('person_id', me, 'seq', mark_read.seq));
+	IF clean ? 'reply_to' AND clean ->> 'reply_to' !~ '^[1-9][0-9]{0,15}$' OR pg_catalog.jsonb_typeof(clean -> 'reply_to') <> 'number' THEN
+		PERFORM rapport.fail('wrong_type', 'reply_to is the seq of a message.');
+	END IF;
+	IF clean ? 'mentions' THEN
+		IF pg_catalog.jsonb_typeof(clean -> 'mentions') <> 'array' THEN
+			PERFORM rapport.fail('wrong_type', 'mentions is an array of ids.');
+		ELSIF pg_catalog.jsonb_array_length(clean -> 'mentions') > 50 THEN
+			PERFORM rapport.fail('out_of_range', 'mentions has at most 50 ids.');
+		ELSIF EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(clean -> 'mentions') AS e
+					  WHERE pg_catalog.jsonb_typeof(e) <> 'number' OR e::text !~ '^[1-9][0-9]{0,15}$') THEN
+			PERFORM rapport.fail('wrong_type', 'mentions is an array of ids.');
+		END IF;
+	END IF;
+	IF clean ? 'attachments' THEN
+		IF pg_catalog.jsonb_typeof(clean -> 'attachments') <> 'array' THEN
+			PERFORM rapport.fail('wrong_type', 'attachments is an array of objects.');
+		ELSIF pg_catalog.jsonb_array_length(clean -> 'attachments') NOT BETWEEN 1 AND 10 THEN
+			PERFORM rapport.fail('out_of_range', 'attachments has 1 to 10 objects.');
+		ELSIF EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(clean -> 'attachments') AS e
+					  WHERE pg_catalog.jsonb_typeof(e) <> 'object'
+					  OR coalesce(pg_catalog.jsonb_typeof(e -> 'ref'), '') <> 'string'
+					  OR e ->> 'ref' = '') THEN
+			PERFORM rapport.fail('wrong_type', 'An attachment is an object with the string ref.');
+		END IF;
+	END IF;
+	IF clean ? 'location' THEN
+		IF pg_catalog.jsonb_typeof(clean -> 'location') <> 'object'
+			OR coalesce(pg_catalog.jsonb_typeof(clean #> '{location,latitude}'), '') <> 'number'
+			OR coalesce(pg_catalog.jsonb_typeof(clean #> '{location,longitude}'), '') <> 'number'
+			OR (clean -> 'location') - ARRAY['latitude', 'longitude'] <> '{}' THEN
+			PERFORM rapport.fail('wrong_type', 'location is an object with the numbers latitude and longitude.');
+		END IF;
+		IF (clean #>> '{location,latitude}')::numeric NOT BETWEEN -90 AND 90
+			OR (clean #>> '{location,longitude}')::numeric NOT BETWEEN -180 AND 180 THEN
+			PERFORM rapport.fail('out_of_range', 'The latitude lies between -90 and 90 degrees, the longitude between -180 and 180.');
+		END IF;
+		-- As places are: nobody is to be found by what they send, nor by its hash.
+		SELECT s.shown INTO cell
+		FROM rapport.shown_cell(rapport.grid_cell((clean #>> '{location,latitude}')::double precision,
+												  (clean #>> '{location,longitude}')::double precision,
+												  rapport.setting_int('grid_metres'), 0, NULL), rapport.doublings()) AS s;
+		clean := clean || pg_catalog.jsonb_build_object('location', pg_catalog.jsonb_build_object(
+			'latitude', pg_catalog.round(rapport.cell_latitude(cell)::numeric, 5),
+			'longitude', pg_catalog.round(rapport.cell_longitude(cell)::numeric, 5)));
+	END IF;
+	IF clean ? 'app' AND pg_catalog.jsonb_typeof(clean -> 'app') <> 'object' THEN
+		PERFORM rapport.fail('wrong_type', 'app is an object.');
+	END IF;
+	IF blank AND NOT clean ?| ARRAY['attachments', 'location'] THEN
+		PERFORM rapport.fail('message_empty');
+	END IF;
+	RETURN nullif(clean, '{}');
+END;
+$$;
+COMMENT ON FUNCTION rapport.message_attrs(jsonb, boolean) IS
+'The attributes of a message as they are stored, NULL for none; blank tells whether the text is. Errors: wrong_type, unknown_field, out_of_range, message_empty.';
+
+CREATE OR REPLACE FUNCTION rapport.message_attrs_fit(conversation_id bigint, sender_id bigint, seq bigint, attrs jsonb) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+	IF (attrs ->> 'reply_to')::bigint >= message_attrs_fit.seq
+		OR (attrs ->> 'reply_to')::bigint <= (SELECT p.joined_seq
+											  FROM rapport.participant AS p
+											  WHERE p.conversation_id = message_attrs_fit.conversation_id
+											  AND p.person_id = message_attrs_fit.sender_id) THEN
+		PERFORM rapport.fail('out_of_range', 'reply_to is an earlier message of the conversation.');
+	END IF;
+	IF EXISTS (SELECT FROM pg_catalog.jsonb_array_elements_text(attrs -> 'mentions') AS e
+			   WHERE NOT EXISTS (SELECT FROM rapport.participant AS p
+								 WHERE p.conversation_id = message_attrs_fit.conversation_id
+								 AND p.person_id = e::bigint
+								 AND p.left_seq IS NULL)) THEN
+		PERFORM rapport.fail('out_of_range', 'mentions are ids of people who take part.');
 	END IF;
 END;
 $$;
-COMMENT ON FUNCTION rapport.mark_read(bigint, bigint) IS
-'Marks the messages of a conversation up to seq as read. The mark only grows: an older seq changes nothing. Errors: missing_field, out_of_range beyond the last message or below 0, not_found for a conversation that is unknown, not one''s own, left or closed.';
-GRANT EXECUTE ON FUNCTION rapport.mark_read(bigint, bigint) TO rapport_user;
+COMMENT ON FUNCTION rapport.message_attrs_fit(bigint, bigint, bigint, jsonb) IS
+'Checks what attributes say of the conversation that the message goes to. Errors: out_of_range.';
+
+CREATE OR REPLACE FUNCTION rapport.check_body(body text, alone boolean) RETURNS void
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'chat_check_body';
+COMMENT ON FUNCTION rapport.check_body(text, boolean) IS
+'Fails where send_message() would refuse a text: alone tells that the message has nothing else. Errors: message_empty, message_too_long.';
+
+CREATE OR REPLACE FUNCTION rapport.post_event(conversation_id bigint, person_id bigint, event jsonb) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	number bigint;
+	grouped boolean;
+BEGIN
+	UPDATE rapport.conversation AS c
+	SET last_seq = c.last_seq + 1,
+		last_at = CASE c.kind WHEN 'group' THEN greatest(c.last_at, rapport.now()) END
+	WHERE c.conversation_id = post_event.conversation_id
+	RETURNING c.last_seq, c.kind = 'group' INTO number, grouped;
+	INSERT INTO rapport.message (conversation_id, seq, sender_id, sent_at, flags, attrs)
+	VALUES (post_event.conversation_id, number, post_event.person_id, rapport.now(), 1, pg_catalog.jsonb_build_object('event', event));
+	UPDATE rapport.member AS m
+	SET last_seq = CASE WHEN grouped THEN m.last_seq ELSE number END,
+		last_at = CASE WHEN grouped THEN m.last_at ELSE greatest(m.last_at, rapport.now()) END,
+		read_seq = CASE m.person_id WHEN post_event.person_id THEN number ELSE m.read_seq END
+	WHERE m.conversation_id = post_event.conversation_id
+	AND m.person_id = ANY (CASE WHEN grouped THEN ARRAY[post_event.person_id]
+						   ELSE ARRAY(SELECT p.person_id FROM rapport.participant AS p
+									  WHERE p.conversation_id = post_event.conversation_id) END);
+	PERFORM rapport.event_emit('c:' || post_event.conversation_id, 'message',
+							   pg_catalog.jsonb_build_object('seq', number, 'sender_id', post_event.person_id));
+	RETURN number;
+END;
+$$;
+COMMENT ON FUNCTION rapport.post_event(bigint, bigint, jsonb) IS
+'Puts a message of the system into a conversation: what the person did. The caller holds the lock of the conversation''s row, and has checked rights.';
 
 -- What matching and blocks do to conversations
 
@@ -228,6 +333,8 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
 	conversation bigint := rapport.new_id();
+	writer bigint;
+	intro text;
 BEGIN
 	INSERT INTO rapport.conversation (conversation_id, kind, created_at)
 	VALUES (conversation, 'direct', rapport.now());
@@ -236,9 +343,24 @@ BEGIN
 	INSERT INTO rapport.member (person_id, conversation_id, other_id, last_at)
 	VALUES (ids[1], conversation, ids[2], rapport.now()), (ids[2], conversation, ids[1], rapport.now());
 	PERFORM rapport.pair_set_conversation(ids[1], ids[2], ids[3]::smallint, conversation);
+	DELETE FROM rapport.intro AS i
+	WHERE (i.person_id, i.other_id) IN ((ids[1], ids[2]), (ids[2], ids[1]))
+	RETURNING i.other_id, i.body INTO writer, intro;
+	IF FOUND THEN
+		DELETE FROM rapport.intro_sent AS s WHERE (s.person_id, s.other_id) IN ((ids[1], ids[2]), (ids[2], ids[1]));
+		UPDATE rapport.conversation AS c SET last_seq = 1 WHERE c.conversation_id = conversation;
+		INSERT INTO rapport.message (conversation_id, seq, sender_id, sent_at, body)
+		VALUES (conversation, 1, writer, rapport.now(), intro);
+		UPDATE rapport.member AS m
+		SET last_seq = 1,
+			read_seq = (m.person_id = writer)::integer
+		WHERE m.conversation_id = conversation
+		AND m.person_id IN (ids[1], ids[2]);
+	END IF;
 END;
 $$;
-COMMENT ON FUNCTION rapport.chat_matched(bigint[]) IS 'Hook of "matched": gives the pair a conversation.';
+COMMENT ON FUNCTION rapport.chat_matched(bigint[]) IS
+'Hook of "matched": gives the pair a conversation; an intro between them is its first message.';
 
 CREATE OR REPLACE FUNCTION rapport.chat_unmatched(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -260,9 +382,12 @@ BEGIN
 		ARRAY(SELECT p.conversation_id
 			  FROM rapport.pair AS p
 			  WHERE p.lo = least(ids[1], ids[2]) AND p.hi = greatest(ids[1], ids[2])), true);
+	DELETE FROM rapport.group_invitation AS i
+	WHERE (i.person_id, i.invited_by) IN ((ids[1], ids[2]), (ids[2], ids[1]));
 END;
 $$;
-COMMENT ON FUNCTION rapport.chat_blocked(bigint[]) IS 'Hook of "person_blocked": closes the conversations of the two.';
+COMMENT ON FUNCTION rapport.chat_blocked(bigint[]) IS
+'Hook of "person_blocked": closes the conversations of the two, and takes back the invitations of one to the other. In groups both stay, unheard by each other.';
 
 CREATE OR REPLACE FUNCTION rapport.chat_unblocked(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -282,22 +407,39 @@ CREATE OR REPLACE FUNCTION rapport.chat_erase(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-	deserted bigint[] := ARRAY(SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY (ids));
+	theirs bigint[] := ARRAY(SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY (ids));
+	deserted bigint[];
 BEGIN
 	-- Two who are erased at once take their turns: the second finds nobody left.
-	PERFORM FROM rapport.conversation AS c WHERE c.conversation_id = ANY (deserted) ORDER BY c.conversation_id FOR UPDATE;
-	deserted := ARRAY(SELECT c FROM unnest(deserted) AS c
+	PERFORM FROM rapport.conversation AS c WHERE c.conversation_id = ANY (theirs) ORDER BY c.conversation_id FOR UPDATE;
+	deserted := ARRAY(SELECT DISTINCT c FROM unnest(theirs) AS c
 					  WHERE NOT EXISTS (SELECT FROM rapport.participant AS p
 										WHERE p.conversation_id = c
+										AND p.left_seq IS NULL
 										AND p.person_id <> ALL (ids)));
+	-- What they wrote is cleared where it can be; of groups they take their leave.
+	PERFORM rapport.open_sealed(c.conversation_id, c.first_seq, c.last_seq)
+	FROM rapport.conversation AS c
+	WHERE c.conversation_id = ANY (theirs);
+	PERFORM rapport.group_leave(p.conversation_id, p.person_id, p.person_id, 'left')
+	FROM rapport.participant AS p
+	JOIN rapport.conversation AS c ON c.conversation_id = p.conversation_id
+	WHERE p.conversation_id = ANY (theirs)
+	AND p.conversation_id <> ALL (deserted)
+	AND p.person_id = ANY (ids)
+	AND p.left_seq IS NULL
+	AND c.kind = 'group';
 	DELETE FROM rapport.message AS m WHERE m.conversation_id = ANY (deserted);
 	DELETE FROM rapport.message_dedupe AS d WHERE d.conversation_id = ANY (deserted);
+	DELETE FROM rapport.message_change AS x WHERE x.conversation_id = ANY (deserted);
+	DELETE FROM rapport.message_reaction AS r WHERE r.conversation_id = ANY (deserted);
+	DELETE FROM rapport.message_timer AS t WHERE t.conversation_id = ANY (deserted);
 	DELETE FROM rapport.participant AS p WHERE p.conversation_id = ANY (deserted);
 	DELETE FROM rapport.conversation AS c WHERE c.conversation_id = ANY (deserted);
 END;
 $$;
 COMMENT ON FUNCTION rapport.chat_erase(bigint[]) IS
-'Hook of "person_erased": deletes the conversations in which nobody is left. In the others the messages keep their numbers, without what was said; the other side''s stay. The rows go as rapport.subject says.';
+'Hook of "person_erased": deletes the conversations in which nobody is left; groups get another owner. In the others the messages keep their numbers, without what was said; the other side''s stay. The rows go as rapport.subject says.';
 
 INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
 	('matched', 100, 'rapport.chat_matched(bigint[])', true),

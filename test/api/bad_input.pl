@@ -42,7 +42,9 @@ must($hidden, 'PATCH', '/v1/me', { paused => JSON::PP::true });
 my %id = (
 	me => $me->{id}, other => $other->{id}, blocked => $blocked->{id}, blocker => $blocker->{id}, hidden => $hidden->{id},
 	email => $me->{email}, gone => sql('SELECT rapport.new_id()'),
-	conversation => matched($me, $third), theirs => matched($other, $third));
+	third => $third->{id}, conversation => matched($me, $third), theirs => matched($other, $third));
+must($me, 'POST', "/v1/conversations/$id{conversation}/messages", { client_id => 'used', body => 'first' });
+must($third, 'POST', "/v1/conversations/$id{conversation}/messages", { client_id => 'used', body => 'second' });
 
 # Tokens
 

@@ -222,7 +222,7 @@ sub call_at_once {
 sub request {
 	my ($line, $name, %with) = @_;
 	my ($me, $about) = ($actor{$name}{is}, $line->{about});
-	my %value = (person_id => $who{$about}{id}, session_id => $who{$about}{session}, mode => 'date', name => 'matrix',
+	my %value = (person_id => $who{$about}{id}, session_id => $who{$about}{session}, mode => 'date', name => 'matrix', seq => 2,
 		# The owner's with the other, if they ever had one.
 		conversation_id => $conversation{ $about eq 'owner' ? $me : $about } // $conversation{match});
 	$value{"${_}_id"} = $gone for $with{gone} ? qw(person session conversation) : ();

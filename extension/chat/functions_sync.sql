@@ -1,0 +1,349 @@
+-- chat: everything since. A row says by its xmin which transaction wrote it, and
+-- a snapshot which transactions it sees: what an earlier sync() cannot have seen is
+-- what is written by a transaction that had not ended at its snapshot. So nothing
+-- has to be written for it, and nothing is missed, in whatever order transactions
+-- commit. What is told twice is known by its number.
+
+CREATE OR REPLACE FUNCTION rapport.is_since(writer xid, since bigint, next bigint) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+	-- The upper half of a row's transaction is that of the next one, or one less.
+	SELECT is_since.next - ((is_since.next - is_since.writer::text::bigint) & 4294967295) >= is_since.since;
+END;
+COMMENT ON FUNCTION rapport.is_since(xid, bigint, bigint) IS
+'Whether the transaction writer (the xmin of a row) is since or a later one; next is the end of the snapshot.';
+
+-- Numbers start anew elsewhere: after a failover, in a restored or another database.
+CREATE OR REPLACE FUNCTION rapport.sync_timeline() RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+	RETURN (SELECT pg_catalog.concat_ws('-', c.system_identifier, d.oid, pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8))
+			FROM pg_catalog.pg_control_system() AS c
+			JOIN pg_catalog.pg_database AS d ON d.datname = pg_catalog.current_database());
+END;
+$$;
+COMMENT ON FUNCTION rapport.sync_timeline() IS 'The cluster, the database and its timeline, which transactions are numbered in.';
+
+CREATE OR REPLACE FUNCTION rapport.sync_news(person_id bigint, since bigint, since_at timestamp with time zone, next bigint) RETURNS SETOF jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	-- A transaction is done an hour after it began: times are those of beginnings.
+	earliest timestamp with time zone := since_at - interval '1 hour';
+	mine rapport.profile;
+	liked text;
+BEGIN
+	RETURN QUERY
+	SELECT pg_catalog.jsonb_build_object('kind', 'match', 'person_id', x.other_id, 'conversation_id', x.conversation_id, 'matched_at', x.matched_at)
+	FROM (SELECT p.hi AS other_id, p.conversation_id, p.matched_at, p.xmin AS writer
+		  FROM rapport.pair AS p WHERE p.lo = sync_news.person_id AND p.matched_at >= earliest
+		  UNION ALL
+		  SELECT p.lo, p.conversation_id, p.matched_at, p.xmin
+		  FROM rapport.pair AS p WHERE p.hi = sync_news.person_id AND p.matched_at >= earliest) AS x
+	WHERE rapport.is_since(x.writer, since, next)
+	AND NOT rapport.is_blocked(sync_news.person_id, x.other_id)
+	ORDER BY x.matched_at
+	LIMIT 100;
+
+	RETURN QUERY
+	SELECT pg_catalog.jsonb_build_object('kind', 'intro', 'person_id', i.other_id, 'body', i.body, 'sent_at', i.at)
+	FROM rapport.intro AS i
+	WHERE i.person_id = sync_news.person_id
+	AND NOT i.declined
+	AND rapport.is_since(i.xmin, since, next)
+	AND NOT rapport.is_blocked(sync_news.person_id, i.other_id)
+	ORDER BY i.at
+	LIMIT 100;
+
+	RETURN QUERY
+	SELECT pg_catalog.jsonb_build_object('kind', 'group_invitation', 'conversation_id', i.conversation_id, 'title', c.title, 'invited_by', i.invited_by)
+	FROM rapport.group_invitation AS i
+	JOIN rapport.conversation AS c ON c.conversation_id = i.conversation_id AND c.closed_at IS NULL
+	WHERE i.person_id = sync_news.person_id
+	AND rapport.is_since(i.xmin, since, next)
+	ORDER BY i.at
+	LIMIT 100;
+
+	-- Whom likes_received() shows is for it to say; it is asked where there are new rows.
+	FOR liked IN
+		SELECT m.code
+		FROM rapport.mode AS m
+		JOIN rapport.preference AS f ON f.person_id = sync_news.person_id AND f.mode = m.mode AND f.enabled
+		WHERE EXISTS (SELECT FROM rapport.like_received AS l
+					  WHERE l.person_id = sync_news.person_id
+					  AND l.mode = m.mode
+					  AND l.at >= earliest
+					  AND rapport.is_since(l.xmin, since, next))
+		ORDER BY m.mode
+	LOOP
+		SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = sync_news.person_id;
+		CONTINUE WHEN mine.person_id IS NULL OR EXISTS (SELECT FROM rapport.missing_steps(mine));
+		RETURN QUERY
+		SELECT pg_catalog.jsonb_build_object('kind', 'like', 'person_id', r.person_id, 'mode', liked, 'super_like', r.super_like, 'liked_at', r.liked_at)
+		FROM rapport.likes_received(liked, 100) AS r
+		JOIN rapport.mode AS m ON m.code = liked
+		JOIN rapport.like_received AS l ON l.person_id = sync_news.person_id AND l.mode = m.mode AND l.other_id = r.person_id
+		WHERE rapport.is_since(l.xmin, since, next)
+		ORDER BY r.liked_at;
+	END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION rapport.sync_news(bigint, bigint, timestamp with time zone, bigint) IS
+'What has come to a person since, besides conversations: matches, intros, invitations, likes; up to 100 of each kind.';
+
+CREATE OR REPLACE FUNCTION rapport.sync(since text DEFAULT NULL, page_size integer DEFAULT NULL,
+	OUT reset boolean, OUT items jsonb, OUT more boolean, OUT next text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	size integer := coalesce(sync.page_size, 100);
+	snapshot pg_snapshot := pg_current_snapshot();
+	next_xid bigint := pg_snapshot_xmax(snapshot)::text::bigint;
+	timeline text := rapport.sync_timeline();
+	scope text := 'sync ' || me;
+	receipts boolean := rapport.shows_receipts(me);
+	token text[];
+	-- The round goes from one snapshot to another; its pages remember both, and where they are.
+	from_xid bigint := 0;
+	from_at timestamp with time zone;
+	to_xid bigint := pg_snapshot_xmin(snapshot)::text::bigint;
+	to_at timestamp with time zone := rapport.now();
+	at_conversation bigint := 0;
+	at_seq bigint := 0;
+	at_change bigint := 0;
+	room integer := size;
+	part jsonb[] := '{}';
+	hits jsonb[];
+	talk record;
+	written record;
+	first_seq bigint;
+BEGIN
+	IF size NOT BETWEEN 1 AND 500 THEN
+		PERFORM rapport.fail('out_of_range', 'page_size is 1 to 500.');
+	END IF;
+	IF sync.since IS NOT NULL THEN
+		token := string_to_array(rapport.unseal(scope, sync.since), ' ');
+		IF token IS NULL THEN
+			PERFORM rapport.fail('invalid_cursor');
+		END IF;
+	END IF;
+	-- Half of the numbers that transactions have: after that old looks like new.
+	reset := token IS NULL OR token[1] <> timeline OR token[2]::bigint < next_xid - 2000000000;
+	IF NOT reset OR token[1] = timeline THEN
+		from_xid := token[2]::bigint;
+		from_at := timestamptz 'epoch' + token[3]::bigint * interval '1 microsecond';
+		IF cardinality(token) > 3 THEN
+			to_xid := token[4]::bigint;
+			to_at := timestamptz 'epoch' + token[5]::bigint * interval '1 microsecond';
+			at_conversation := token[6]::bigint;
+			at_seq := token[7]::bigint;
+			at_change := token[8]::bigint;
+		END IF;
+	END IF;
+	from_xid := coalesce(from_xid, 0);
+	-- A round that began with nothing goes on with nothing.
+	reset := reset OR from_xid = 0;
+	IF reset THEN
+		from_xid := 0;
+	ELSIF at_conversation = 0 THEN
+		part := ARRAY(SELECT n FROM rapport.sync_news(me, from_xid, from_at, next_xid) AS n);
+		room := greatest(room - cardinality(part), 1);
+	END IF;
+	more := false;
+	FOR talk IN
+		SELECT m.conversation_id, m.closed, m.is_group, m.other_id, m.read_seq, m.delivered_seq, m.joined_seq, m.other_delivered_seq,
+			   m.other_read_seq, m.muted_until, m.archived_seq, c.title, m.hidden_seq,
+			   coalesce(c.last_seq, m.last_seq) AS last_seq, coalesce(c.change_seq, m.change_seq) AS change_seq
+		FROM rapport.member AS m
+		LEFT JOIN rapport.conversation AS c ON c.conversation_id = CASE WHEN m.is_group AND NOT m.closed THEN m.conversation_id END
+		WHERE m.person_id = me
+		AND m.conversation_id >= at_conversation
+		AND (reset AND NOT m.closed OR NOT reset AND (rapport.is_since(m.xmin, from_xid, next_xid)
+													  OR c.conversation_id IS NOT NULL AND rapport.is_since(c.xmin, from_xid, next_xid)))
+		ORDER BY m.conversation_id
+	LOOP
+		IF room <= 0 THEN
+			at_conversation := talk.conversation_id;
+			at_seq := 0;
+			at_change := 0;
+			more := true;
+			EXIT;
+		END IF;
+		IF talk.conversation_id <> at_conversation THEN
+			at_seq := 0;
+			at_change := 0;
+		END IF;
+		room := room - 1;
+		IF talk.closed THEN
+			part := part || jsonb_build_object('kind', 'gone', 'conversation_id', talk.conversation_id);
+			CONTINUE;
+		END IF;
+		part := part || jsonb_build_object('kind', 'conversation', 'conversation_id', talk.conversation_id,
+			'is_group', talk.is_group, 'person_id', talk.other_id, 'title', talk.title,
+			'last_seq', talk.last_seq, 'change_seq', talk.change_seq, 'joined_seq', talk.joined_seq,
+			'read_seq', talk.read_seq, 'delivered_seq', talk.delivered_seq,
+			'unread', talk.last_seq - greatest(talk.read_seq, talk.joined_seq),
+			'other_delivered_seq', CASE WHEN NOT talk.is_group THEN talk.other_delivered_seq END,
+			'other_read_seq', CASE WHEN NOT talk.is_group AND receipts THEN talk.other_read_seq END,
+			'muted_until', talk.muted_until, 'archived', talk.archived_seq IS NOT NULL,
+			'hidden', CASE WHEN talk.hidden_seq > 0 THEN
+				(SELECT to_jsonb(p.hidden) FROM rapport.participant AS p WHERE p.conversation_id = talk.conversation_id AND p.person_id = me) END);
+		CONTINUE WHEN reset;
+		-- Messages of a conversation commit in their order, so the first that is not new ends the way back.
+		-- Beyond a thousand the client reads the history, where its own last number tells.
+		IF at_seq = 0 THEN
+			first_seq := talk.last_seq + 1;
+			FOR written IN
+				SELECT n.seq, rapport.is_since(n.xmin, from_xid, next_xid) AS new
+				FROM rapport.message AS n
+				WHERE n.conversation_id = talk.conversation_id
+				AND n.seq > greatest(talk.joined_seq, talk.last_seq - 1000)
+				AND n.seq <= talk.last_seq
+				ORDER BY n.seq DESC
+			LOOP
+				EXIT WHEN NOT written.new;
+				first_seq := written.seq;
+			END LOOP;
+		ELSE
+			first_seq := at_seq;
+		END IF;
+		IF first_seq <= talk.last_seq THEN
+			hits := ARRAY(SELECT jsonb_build_object('kind', 'message', 'conversation_id', talk.conversation_id) || to_jsonb(s)
+						   FROM rapport.open_conversation(talk.conversation_id, me) AS o
+						   CROSS JOIN LATERAL rapport.shown_messages(me, talk.conversation_id, greatest(first_seq, o.joined_seq + 1),
+																	 least(talk.last_seq, first_seq + greatest(room, 1) - 1),
+																	 o.hidden, o.is_group, o.change_seq > 0) AS s
+						   ORDER BY s.seq);
+			part := part || hits;
+			room := room - cardinality(hits);
+			first_seq := least(talk.last_seq, first_seq + greatest(room + cardinality(hits), 1) - 1) + 1;
+			IF first_seq <= talk.last_seq THEN
+				at_conversation := talk.conversation_id;
+				at_seq := first_seq;
+				more := true;
+				EXIT;
+			END IF;
+		END IF;
+		IF talk.change_seq > at_change THEN
+			hits := ARRAY(SELECT jsonb_build_object('kind', 'change', 'conversation_id', talk.conversation_id, 'change_seq', x.change_seq) || to_jsonb(s)
+						   FROM rapport.open_conversation(talk.conversation_id, me) AS o
+						   CROSS JOIN LATERAL (SELECT y.change_seq, y.seq
+											   FROM rapport.message_change AS y
+											   WHERE y.conversation_id = talk.conversation_id
+											   AND y.change_seq > greatest(at_change, talk.change_seq - 1000)
+											   AND y.seq > o.joined_seq
+											   AND rapport.is_since(y.xmin, from_xid, next_xid)
+											   ORDER BY y.change_seq
+											   LIMIT greatest(room, 1) + 1) AS x
+						   CROSS JOIN LATERAL rapport.shown_messages(me, talk.conversation_id, x.seq, x.seq, o.hidden, o.is_group, true) AS s
+						   ORDER BY x.change_seq);
+			IF cardinality(hits) > greatest(room, 1) THEN
+				part := part || hits[:greatest(room, 1)];
+				at_conversation := talk.conversation_id;
+				at_seq := talk.last_seq + 1;
+				at_change := (hits[greatest(room, 1)] ->> 'change_seq')::bigint;
+				more := true;
+				EXIT;
+			END IF;
+			part := part || hits;
+			room := room - cardinality(hits);
+		END IF;
+	END LOOP;
+	items := to_jsonb(part);
+	next := rapport.seal(scope, concat_ws(' ', timeline,
+		CASE WHEN more THEN from_xid ELSE to_xid END,
+		(extract(epoch FROM CASE WHEN more THEN coalesce(from_at, to_at) ELSE to_at END) * 1000000)::bigint,
+		CASE WHEN more THEN concat_ws(' ', to_xid, (extract(epoch FROM to_at) * 1000000)::bigint, at_conversation, at_seq, at_change) END));
+END;
+$$;
+COMMENT ON FUNCTION rapport.sync(text, integer) IS
+'Everything that has happened for me since an earlier call, in pages of about page_size (1 to 500, 100) items: since is the next of that call, and more tells to go on with the new one at once. Items have a kind: conversation (its numbers, receipts and what I keep of it), followed by its new messages (message) and the messages that were edited, deleted or reacted to (change), as messages() shows them; gone, a conversation that is no longer mine; match, like, intro, group_invitation. Something can come twice: message by seq, change by change_seq, the others replace what was there. Without since, and with reset = true, where the numbers of an earlier call mean nothing (a failover, a restore, too long ago), every conversation is listed without messages: read after the last seq and the last change you have with messages() and changed_messages(), and the other lists anew. A number beyond the next you expect means the same. Errors: out_of_range, invalid_cursor.';
+GRANT EXECUTE ON FUNCTION rapport.sync(text, integer) TO rapport_user;
+
+-- Searching. An index of the words would take more than half of what a message
+-- takes, and could not know of messages that are sealed: one's own conversations are
+-- read instead, the newest first, so many messages a call.
+CREATE OR REPLACE FUNCTION rapport.search_messages(query text, conversation_id bigint DEFAULT NULL, after text DEFAULT NULL,
+	OUT items jsonb, OUT next text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+AS $$
+DECLARE
+	me bigint := rapport.acting_person();
+	config regconfig := coalesce((SELECT c.oid FROM pg_ts_config AS c
+								  WHERE c.cfgname = rapport.setting_text('search_language')
+								  AND c.cfgnamespace = 'pg_catalog'::regnamespace), 'pg_catalog.simple'::regconfig);
+	words tsquery;
+	budget integer := rapport.setting_int('search_messages_most');
+	scope text := format('search %s %s %s', me, search_messages.conversation_id, search_messages.query);
+	place text[];
+	after_at timestamp with time zone := 'infinity';
+	after_id bigint := 9007199254740993;
+	top bigint;
+	low bigint;
+	part jsonb[] := '{}';
+	hits jsonb[];
+	talk record;
+	it record;
+BEGIN
+	IF search_messages.query IS NULL THEN
+		PERFORM rapport.fail('missing_field', 'query is required.');
+	ELSIF octet_length(search_messages.query) > 400 THEN
+		PERFORM rapport.fail('out_of_range', 'query has at most 400 bytes.');
+	END IF;
+	words := websearch_to_tsquery(config, search_messages.query);
+	IF numnode(words) = 0 OR querytree(words) = 'T' THEN
+		PERFORM rapport.fail('invalid_value', 'query has no word to look for.');
+	END IF;
+	IF search_messages.after IS NOT NULL THEN
+		place := string_to_array(rapport.unseal(scope, search_messages.after), ' ');
+		IF place IS NULL THEN
+			PERFORM rapport.fail('invalid_cursor');
+		END IF;
+		after_at := timestamptz 'epoch' + place[1]::bigint * interval '1 microsecond';
+		after_id := place[2];
+		top := place[3];
+	END IF;
+	IF search_messages.conversation_id IS NOT NULL
+		AND NOT EXISTS (SELECT FROM rapport.open_conversation(search_messages.conversation_id, me) AS o) THEN
+		PERFORM rapport.fail('not_found');
+	END IF;
+	FOR talk IN
+		SELECT m.conversation_id AS id, s.last_at
+		FROM rapport.member AS m
+		LEFT JOIN rapport.conversation AS c ON c.conversation_id = CASE WHEN m.is_group THEN m.conversation_id END
+		CROSS JOIN LATERAL (SELECT coalesce(c.last_at, m.last_at) AS last_at) AS s
+		WHERE m.person_id = me
+		AND NOT m.closed
+		AND (search_messages.conversation_id IS NULL OR m.conversation_id = search_messages.conversation_id)
+		AND (s.last_at, m.conversation_id) <= (after_at, after_id)
+		ORDER BY s.last_at DESC, m.conversation_id DESC
+	LOOP
+		SELECT o.* INTO it FROM rapport.open_conversation(talk.id, me) AS o;
+		CONTINUE WHEN NOT FOUND;
+		top := CASE WHEN talk.id = after_id THEN least(top, it.last_seq) ELSE it.last_seq END;
+		WHILE top > it.joined_seq LOOP
+			low := greatest(it.joined_seq + 1, top - 199);
+			hits := ARRAY(SELECT jsonb_build_object('conversation_id', talk.id) || to_jsonb(s)
+						   FROM rapport.shown_messages(me, talk.id, low, top, it.hidden, it.is_group, false) AS s
+						   WHERE s.state = 'sent'
+						   AND to_tsvector(config, s.body) @@ words
+						   ORDER BY s.seq DESC
+						   LIMIT 20 - cardinality(part));
+			part := part || hits;
+			budget := budget - (top - low + 1)::integer;
+			top := CASE WHEN cardinality(part) >= 20 THEN (part[20] ->> 'seq')::bigint ELSE low END - 1;
+			IF cardinality(part) >= 20 OR budget <= 0 THEN
+				items := to_jsonb(part);
+				next := rapport.seal(scope, concat_ws(' ', (extract(epoch FROM talk.last_at) * 1000000)::bigint, talk.id, top));
+				RETURN;
+			END IF;
+		END LOOP;
+	END LOOP;
+	items := to_jsonb(part);
+END;
+$$;
+COMMENT ON FUNCTION rapport.search_messages(text, bigint, text) IS
+'Looks for words in the messages of my conversations, or of one of them, the conversation with the newest message first, as web searches take them ("in quotes", or, -without); the setting search_language says how words are read. items has up to 20 messages, with conversation_id, as messages() shows them. One call looks at search_messages_most messages, so there can be few and still a next: pass it as after with the same query; NULL at the end. Errors: missing_field, out_of_range, invalid_value without a word, invalid_cursor, not_found as for messages().';
+GRANT EXECUTE ON FUNCTION rapport.search_messages(text, bigint, text) TO rapport_user;
