@@ -276,8 +276,8 @@ is_in(const int64_t *slots, uint32_t mask, int64_t id)
 	}
 }
 
-static inline bool
-is_seen(const MatchQuery *query, int64_t id)
+bool
+match_is_seen(const MatchQuery *query, int64_t id)
 {
 	return (query->seen_count > 0 && is_in(query->seen, query->seen_mask, id)) ||
 		(query->packed_size > 0 && match_section_has(match_section(query), id, query->today));
@@ -689,8 +689,7 @@ has_reserve(const MatchKey *key, const MatchQuery *query)
 		has_asked(query, key->tags) &&
 		(query->shared_min == 0 || shares_tags(query, key->tags)) &&
 		key->id != query->viewer.id &&
-		(query->after == MATCH_AFTER_NONE || is_beyond(match_leaf_cost(key, query), key->id, query)) &&
-		!is_seen(query, key->id);
+		(query->after == MATCH_AFTER_NONE || is_beyond(match_leaf_cost(key, query), key->id, query));
 }
 
 /* No key below the bounds passes if this does not; the lanes are left out. */
@@ -737,7 +736,7 @@ lanes_fit(uint32_t forward, uint32_t back, uint32_t continuation)
 /* The same once for each path, so that the lanes are compared in line. */
 #define DEFINE_ACCEPTS(path, attributes) \
 attributes static bool \
-leaf_accepts_##path(const MatchKey *key, const MatchQuery *query) \
+leaf_fits_##path(const MatchKey *key, const MatchQuery *query) \
 { \
 	uint32_t	forward; \
 	uint32_t	back; \
@@ -766,13 +765,19 @@ DEFINE_ACCEPTS(sse2, )
 DEFINE_ACCEPTS(avx2, __attribute__((target("avx2"))))
 #endif
 
-static bool (*leaf_accepts) (const MatchKey *, const MatchQuery *) = leaf_accepts_scalar;
+static bool (*leaf_fits) (const MatchKey *, const MatchQuery *) = leaf_fits_scalar;
 static bool (*bounds_accept) (const MatchBounds *, const MatchQuery *) = bounds_accept_scalar;
+
+bool
+match_leaf_fits(const MatchKey *key, const MatchQuery *query)
+{
+	return leaf_fits(key, query);
+}
 
 bool
 match_leaf_accepts(const MatchKey *key, const MatchQuery *query)
 {
-	return leaf_accepts(key, query);
+	return leaf_fits(key, query) && !match_is_seen(query, key->id);
 }
 
 bool
@@ -827,7 +832,7 @@ match_simd_available(MatchSimd path)
 
 #define USE(path) \
 	(lanes = lanes_##path, dot = dot_##path, \
-	 leaf_accepts = leaf_accepts_##path, bounds_accept = bounds_accept_##path)
+	 leaf_fits = leaf_fits_##path, bounds_accept = bounds_accept_##path)
 
 void
 match_simd_use(MatchSimd path)
@@ -876,7 +881,7 @@ match_report(const MatchKey *key, const MatchQuery *query, MatchReport *report)
 	report->active = key->active >= query->active_since;
 	report->joined = key->joined >= query->joined_since;
 	report->tags = has_asked(query, key->tags) && (query->shared_min == 0 || shares_tags(query, key->tags));
-	report->unseen = !is_seen(query, key->id);
+	report->unseen = !match_is_seen(query, key->id);
 	report->beyond = is_beyond(report->cost, key->id, query);
 	report->age[0] = key->born >= query->born_min && key->born <= query->born_max;
 	report->age[1] = key->age_min <= query->age_low && key->age_max >= query->age_high;

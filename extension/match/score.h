@@ -54,6 +54,10 @@ extern uint32_t match_seen_slots(uint32_t n);
 extern void match_query_finish(MatchQuery *query, const int64_t *seen, uint32_t n,
 							   const int64_t *liked, uint32_t m);
 
+/* Whether a person passes, but for having been seen; match_is_seen() tells that. */
+extern bool match_leaf_fits(const MatchKey *key, const MatchQuery *query);
+extern bool match_is_seen(const MatchQuery *query, int64_t id);
+/* Both. */
 extern bool match_leaf_accepts(const MatchKey *key, const MatchQuery *query);
 extern double match_leaf_cost(const MatchKey *key, const MatchQuery *query);
 /* 1 less the cost, without the tie and whatever the order. */

@@ -11,11 +11,11 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "nodes/params.h"
-#include "tcop/dest.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "core/core.h"
@@ -34,8 +34,6 @@ PG_FUNCTION_INFO_V1(match_seen_unpack);
 
 typedef enum
 {
-	HIDDEN,
-	BUCKETS,
 	TAIL,
 	BUCKET,
 	ADD,
@@ -51,16 +49,6 @@ static const struct
 	int			nargs;
 	Oid			types[4];
 }			statements[N_STATEMENTS] = {
-	[HIDDEN] = {
-		"SELECT other_id FROM rapport.swipe WHERE person_id = $1 AND mode = $2 AND (expires IS NULL OR expires > $3)"
-		" UNION ALL SELECT other_id FROM rapport.block WHERE person_id = $1"
-		" UNION ALL SELECT other_id FROM rapport.blocked_by WHERE person_id = $1",
-		3, {INT8OID, INT2OID, DATEOID}
-	},
-	[BUCKETS] = {
-		"SELECT bucket, data FROM rapport.seen WHERE person_id = $1 AND mode = $2 ORDER BY bucket",
-		2, {INT8OID, INT2OID}
-	},
 	[TAIL] = {
 		"SELECT other_id, at, expires FROM rapport.swipe WHERE person_id = $1 AND mode = $2",
 		2, {INT8OID, INT2OID}
@@ -127,111 +115,110 @@ checked_bucket(Datum data, int bucket)
 }
 
 /*
- * Reading, into a query. Rows are taken where they lie: SPI would copy every
- * bucket once more.
+ * Reading, into a query, row by row from where it lies.
  */
 
-typedef struct Receiver
+/* Columns of the tables. */
+enum
 {
-	DestReceiver pub;
-	char	   *query;			/* the value being built, and its room */
+	OTHER_ID = 2,				/* of swipe, block and blocked_by */
+	SWIPE_EXPIRES = 4,
+	SEEN_BUCKET = 3,
+	SEEN_DATA = 4
+};
+
+typedef struct Ids
+{
+	int64	   *ids;
+	uint32		n;
+	uint32		room;
+} Ids;
+
+/* Adds the people in the rows; where expires is a column, but those of days before today. */
+static void
+add_ids(Ids *to, const char *table, int n_keys, const CoreKey *keys, int expires, DateADT today)
+{
+	CoreScan	scan;
+	TupleTableSlot *slot;
+
+	core_scan_begin(&scan, table, GetActiveSnapshot(), n_keys, keys);
+	while ((slot = core_scan_next(&scan)) != NULL)
+	{
+		bool		isnull = true;
+
+		if (expires != 0 && DatumGetDateADT(slot_getattr(slot, expires, &isnull)) <= today && !isnull)
+			continue;
+		if (to->n == to->room)
+			to->ids = repalloc_huge(to->ids, (to->room *= 2) * sizeof(int64));
+		to->ids[to->n++] = DatumGetInt64(slot_getattr(slot, OTHER_ID, &isnull));
+	}
+	core_scan_end(&scan);
+}
+
+/* A query that is being built, and its section of buckets. */
+typedef struct Building
+{
+	char	   *query;
 	Size		room;
 	Size		used;
-	int64	   *ids;
-	uint32		n_ids;
-	uint32		max_ids;
 	Size		section;		/* where it begins; 0 before the first bucket */
 	int			bucket;			/* the next */
-} Receiver;
-
-static void
-begin(DestReceiver *self, int operation, TupleDesc desc)
-{
-}
-
-static void
-end(DestReceiver *self)
-{
-}
-
-static bool
-take_id(TupleTableSlot *slot, DestReceiver *self)
-{
-	Receiver   *receiver = (Receiver *) self;
-	bool		isnull;
-
-	if (receiver->n_ids == receiver->max_ids)
-	{
-		receiver->max_ids *= 2;
-		receiver->ids = repalloc_huge(receiver->ids, receiver->max_ids * sizeof(int64));
-	}
-	receiver->ids[receiver->n_ids++] = DatumGetInt64(slot_getattr(slot, 1, &isnull));
-	return true;
-}
+} Building;
 
 /* The buckets that are not there, up to the next one that is. */
 static void
-skip_to(Receiver *receiver, int bucket)
+skip_to(Building *building, int bucket)
 {
-	MatchSection *section = (MatchSection *) (receiver->query + receiver->section);
+	MatchSection *section = (MatchSection *) (building->query + building->section);
 
-	for (; receiver->bucket < bucket; receiver->bucket++)
-		section->ends[receiver->bucket] = receiver->used - receiver->section - sizeof(MatchSection);
-}
-
-static bool
-take_bucket(TupleTableSlot *slot, DestReceiver *self)
-{
-	Receiver   *receiver = (Receiver *) self;
-	bool		isnull;
-	int			bucket = DatumGetInt16(slot_getattr(slot, 1, &isnull));
-	bytea	   *bytes = checked_bucket(slot_getattr(slot, 2, &isnull), bucket);
-	Size		size = VARSIZE_ANY_EXHDR(bytes);
-
-	if (receiver->section == 0)
-	{
-		receiver->section = receiver->used;
-		receiver->used += sizeof(MatchSection);
-		/* Buckets are about as big as each other. */
-		receiver->room = receiver->used + MATCH_SEEN_BUCKETS * (size + size / 4 + 64);
-		receiver->query = repalloc(receiver->query, receiver->room);
-	}
-	if (receiver->used + size + sizeof(int64) > receiver->room)
-	{
-		receiver->room = 2 * (receiver->room + size);
-		receiver->query = repalloc(receiver->query, receiver->room);
-	}
-	skip_to(receiver, bucket);
-	memcpy(receiver->query + receiver->used, VARDATA_ANY(bytes), size);
-	receiver->used += size;
-	skip_to(receiver, bucket + 1);
-	return true;
+	for (; building->bucket < bucket; building->bucket++)
+		section->ends[building->bucket] = building->used - building->section - sizeof(MatchSection);
 }
 
 static void
-read_into(Receiver *receiver, Statement statement, Datum *values,
-		  bool (*take) (TupleTableSlot *, DestReceiver *))
+add_bucket(Building *building, int bucket, const bytea *bytes)
 {
-	ParamListInfo params = makeParamList(statements[statement].nargs);
-	SPIExecuteOptions options = {0};
+	Size		size = VARSIZE_ANY_EXHDR(bytes);
 
-	for (int i = 0; i < statements[statement].nargs; i++)
+	if (building->section == 0)
 	{
-		params->params[i].value = values[i];
-		params->params[i].isnull = false;
-		params->params[i].pflags = PARAM_FLAG_CONST;
-		params->params[i].ptype = statements[statement].types[i];
+		building->section = building->used;
+		building->used += sizeof(MatchSection);
+		/* Buckets are about as big as each other. */
+		building->room = building->used + MATCH_SEEN_BUCKETS * (size + size / 4 + 64);
+		building->query = repalloc_huge(building->query, building->room);
 	}
-	receiver->pub.receiveSlot = take;
-	receiver->pub.rStartup = begin;
-	receiver->pub.rShutdown = end;
-	receiver->pub.rDestroy = end;
-	receiver->pub.mydest = DestTuplestore;
-	options.params = params;
-	options.read_only = true;
-	options.dest = &receiver->pub;
-	if (SPI_execute_plan_extended(plan_of(statement), &options) < 0)
-		elog(ERROR, "statement %d of the seen set failed", (int) statement);
+	if (building->used + size + sizeof(int64) > building->room)
+	{
+		building->room = 2 * (building->room + size);
+		building->query = repalloc_huge(building->query, building->room);
+	}
+	skip_to(building, bucket);
+	memcpy(building->query + building->used, VARDATA_ANY(bytes), size);
+	building->used += size;
+	skip_to(building, bucket + 1);
+}
+
+static void
+add_buckets(Building *building, Datum person, Datum mode)
+{
+	CoreScan	scan;
+	TupleTableSlot *slot;
+
+	core_scan_begin(&scan, "seen", GetActiveSnapshot(), 2, (CoreKey[]) {{F_INT8EQ, person}, {F_INT2EQ, mode}});
+	while ((slot = core_scan_next(&scan)) != NULL)
+	{
+		bool		isnull;
+		int			bucket = DatumGetInt16(slot_getattr(slot, SEEN_BUCKET, &isnull));
+
+		add_bucket(building, bucket, checked_bucket(slot_getattr(slot, SEEN_DATA, &isnull), bucket));
+	}
+	core_scan_end(&scan);
+	if (building->section == 0)
+		return;
+	skip_to(building, MATCH_SEEN_BUCKETS);
+	while (building->used % sizeof(int64) != 0)
+		building->query[building->used++] = 0;
 }
 
 /* The ids in a table of a query; returns how many. */
@@ -255,43 +242,35 @@ table_ids(const int64 *slots, uint32 count, int64 *ids)
 MatchQuery *
 match_see(const MatchQuery *given, Datum person, Datum mode)
 {
-	Datum		values[3] = {person, mode, DateADTGetDatum(given->today)};
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext before;
-	Receiver	receiver = {0};
+	CoreKey		keys[] = {{F_INT8EQ, person}, {F_INT2EQ, mode}};
+	Ids			hidden = {.room = given->seen_count + 512};
+	Building	building = {0};
 	MatchQuery *query;
 	Size		begin_packed;
 	int64	   *liked;
 	uint32		n_liked;
 
-	SPI_connect();
-	receiver.max_ids = given->seen_count + 512;
-	receiver.ids = palloc(receiver.max_ids * sizeof(int64));
-	receiver.n_ids = table_ids(given->seen, given->seen_count, receiver.ids);
-	read_into(&receiver, HIDDEN, values, take_id);
-	receiver.n_ids = match_sort_ids(receiver.ids, receiver.n_ids);
+	hidden.ids = palloc(hidden.room * sizeof(int64));
+	hidden.n = table_ids(given->seen, given->seen_count, hidden.ids);
+	add_ids(&hidden, "swipe", 2, keys, SWIPE_EXPIRES, given->today);
+	add_ids(&hidden, "block", 1, keys, 0, 0);
+	add_ids(&hidden, "blocked_by", 1, keys, 0, 0);
+	hidden.n = match_sort_ids(hidden.ids, hidden.n);
 	liked = palloc(given->liked_count * sizeof(int64) + 1);
 	n_liked = match_sort_ids(liked, table_ids(given->seen + match_seen_slots(given->seen_count), given->liked_count, liked));
 
 	begin_packed = offsetof(MatchQuery, seen) +
-		(match_seen_slots(receiver.n_ids) + match_seen_slots(n_liked)) * sizeof(int64);
-	before = MemoryContextSwitchTo(caller);
-	receiver.query = palloc(begin_packed);
-	MemoryContextSwitchTo(before);
-	receiver.used = begin_packed;
-	read_into(&receiver, BUCKETS, values, take_bucket);
-	if (receiver.section > 0)
-	{
-		skip_to(&receiver, MATCH_SEEN_BUCKETS);
-		while (receiver.used % sizeof(int64) != 0)
-			receiver.query[receiver.used++] = 0;
-	}
-	query = (MatchQuery *) receiver.query;
+		(match_seen_slots(hidden.n) + match_seen_slots(n_liked)) * sizeof(int64);
+	building.query = palloc(begin_packed);
+	building.used = begin_packed;
+	add_buckets(&building, person, mode);
+	query = (MatchQuery *) building.query;
 	memcpy(query, given, offsetof(MatchQuery, seen));
-	match_set_size(query, receiver.used);
-	query->packed_size = receiver.used - begin_packed;
-	match_query_finish(query, receiver.ids, receiver.n_ids, liked, n_liked);
-	SPI_finish();
+	match_set_size(query, building.used);
+	query->packed_size = building.used - begin_packed;
+	match_query_finish(query, hidden.ids, hidden.n, liked, n_liked);
+	pfree(hidden.ids);
+	pfree(liked);
 	return query;
 }
 

@@ -28,30 +28,31 @@ UNION ALL
  ORDER BY (SELECT count(*) FROM rapport.candidate AS c WHERE c.key OPERATOR(rapport.@@) v.asked) DESC
  LIMIT 1);
 
--- As so many swipes leave a set: nearly all of it folded, the last rows not yet.
+-- As so many swipes leave a set: folded as they come, the last rows not yet.
 CREATE PROCEDURE pg_temp.make_sets()
 LANGUAGE plpgsql
 AS $$
 DECLARE
+	slice CONSTANT integer := 500;
 	o record;
+	people bigint[];
 	tail integer;
 BEGIN
 	FOR o IN SELECT * FROM pg_temp.owner
 	LOOP
-		FOREACH tail IN ARRAY ARRAY[0, least(48 + o.n / 256, 240)]
+		tail := least(48 + o.n / 256, 240, o.n);
+		people := ARRAY(SELECT c.person_id
+						FROM rapport.candidate AS c
+						WHERE c.mode = 1
+						AND c.person_id <> o.person_id
+						ORDER BY hashint8extended(c.person_id, o.n)
+						LIMIT o.n + tail);
+		FOR i IN 1 .. cardinality(people) BY slice
 		LOOP
 			INSERT INTO rapport.swipe (person_id, other_id, mode, action, at)
-			SELECT o.person_id, s.person_id, 1, 'pass', rapport.now() - interval '1 day' + (s.i + 1000000 * tail) * interval '1 microsecond'
-			FROM (SELECT c.person_id, row_number() OVER () AS i
-				  FROM rapport.candidate AS c
-				  WHERE c.mode = 1
-				  AND c.person_id <> o.person_id
-				  ORDER BY hashint8extended(c.person_id, o.n + tail)
-				  LIMIT CASE tail WHEN 0 THEN o.n ELSE least(tail, o.n) END) AS s
-			ON CONFLICT DO NOTHING;
-			IF tail = 0 THEN
-				PERFORM rapport.seen_fold(o.person_id, 1::smallint, 16);
-			END IF;
+			SELECT o.person_id, s.person_id, 1, 'pass', rapport.now() - interval '1 day' + (i + s.n) * interval '1 microsecond'
+			FROM unnest(people[i : least(i + slice, cardinality(people) + 1) - 1]) WITH ORDINALITY AS s (person_id, n);
+			PERFORM rapport.seen_fold(o.person_id, 1::smallint, tail);
 			COMMIT;
 		END LOOP;
 	END LOOP;
