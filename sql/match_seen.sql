@@ -109,7 +109,7 @@ SELECT rapport.act_as(NULL) \g /dev/null
 
 -- The same after folding, and from there too a swipe comes back.
 SELECT rapport.seen_fold(:ben, 1::smallint, 0) AS rows, count(*) AS buckets FROM rapport.seen WHERE person_id = :ben;
-SELECT count(*) AS buckets FROM rapport.seen WHERE person_id = :ben;
+SELECT count(*) AS entries FROM rapport.seen AS s, rapport.seen_unpack(s.data) WHERE s.person_id = :ben;
 SELECT rapport.act_as(:ben) \g /dev/null
 SELECT display_name FROM rapport.discover();
 SELECT rapport.explain_match(:dan) -> 'unseen' AS dan, rapport.explain_match(:cem) -> 'unseen' AS cem;
@@ -118,7 +118,7 @@ SELECT rapport.pass(:dan);
 SELECT person_id = :dan AS dan, action FROM rapport.rewind();
 SELECT display_name FROM rapport.discover() ORDER BY 1;
 SELECT rapport.act_as(NULL) \g /dev/null
-SELECT count(*) AS buckets FROM rapport.seen WHERE person_id = :ben;
+SELECT count(*) AS entries FROM rapport.seen AS s, rapport.seen_unpack(s.data) WHERE s.person_id = :ben;
 
 -- Random swipes, folds, rewinds and days, against a plain table of what must
 -- hold after each: in seen_by(), and in a query for everyone, seen or not.

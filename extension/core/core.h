@@ -52,7 +52,8 @@ extern void core_keep_plan(struct _SPI_plan **plan, const char *query,
  * Reads the rows of a table of ours, by the first n columns of its primary key,
  * in its order. The key's functions test equality: F_INT8EQ and its like. The
  * slot that core_scan_next() returns, NULL after the last row, is valid until
- * the next call. No rights are needed.
+ * the next call. core_scan_seek() begins anew with other keys, as many as before.
+ * No rights are needed.
  */
 typedef struct CoreKey
 {
@@ -71,6 +72,7 @@ typedef struct CoreScan
 
 extern void core_scan_begin(CoreScan *scan, const char *table, struct SnapshotData *snapshot,
 							int n, const CoreKey *keys);
+extern void core_scan_seek(CoreScan *scan, int n, const CoreKey *keys);
 extern struct TupleTableSlot *core_scan_next(CoreScan *scan);
 extern void core_scan_end(CoreScan *scan);
 

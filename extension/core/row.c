@@ -41,19 +41,14 @@ open_table(const char *name, LOCKMODE mode)
 static void
 begin(CoreScan *scan, Relation table, Snapshot snapshot, int n, const CoreKey *keys)
 {
-	ScanKeyData where[INDEX_MAX_KEYS];
-
 	if (!table->rd_indexvalid)
 		list_free(RelationGetIndexList(table));
 	scan->table = table;
 	scan->index = index_open(table->rd_pkindex, AccessShareLock);
-	for (int i = 0; i < n; i++)
-		ScanKeyEntryInitialize(&where[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
-							   scan->index->rd_indcollation[i], keys[i].equal, keys[i].value);
 	scan->snapshot = RegisterSnapshot(snapshot);
 	scan->slot = table_slot_create(table, NULL);
 	scan->scan = core_index_beginscan(table, scan->index, scan->snapshot, n, 0);
-	index_rescan(scan->scan, where, n, NULL, 0);
+	core_scan_seek(scan, n, keys);
 }
 
 static void
@@ -69,6 +64,17 @@ void
 core_scan_begin(CoreScan *scan, const char *table, Snapshot snapshot, int n, const CoreKey *keys)
 {
 	begin(scan, open_table(table, AccessShareLock), snapshot, n, keys);
+}
+
+void
+core_scan_seek(CoreScan *scan, int n, const CoreKey *keys)
+{
+	ScanKeyData where[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < n; i++)
+		ScanKeyEntryInitialize(&where[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
+							   scan->index->rd_indcollation[i], keys[i].equal, keys[i].value);
+	index_rescan(scan->scan, where, n, NULL, 0);
 }
 
 TupleTableSlot *

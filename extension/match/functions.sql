@@ -664,13 +664,6 @@ AS 'MODULE_PATHNAME', 'match_side';
 COMMENT ON FUNCTION rapport.match_side(bigint, smallint, integer) IS
 'The match_sides() key of one person. Errors: profile_incomplete, with the steps that are missing.';
 
-CREATE OR REPLACE FUNCTION rapport.match_deck(person_id bigint, mode smallint, scoring text, filters jsonb, sort text, after text)
-RETURNS TABLE (query rapport.match_query, day date, scope text, tags text[], bucket_km integer[])
-LANGUAGE c STABLE PARALLEL UNSAFE ROWS 1 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
-AS 'MODULE_PATHNAME', 'match_deck';
-COMMENT ON FUNCTION rapport.match_deck(bigint, smallint, text, jsonb, text, text) IS
-'One row, where a page of discover() begins: whom the person asks for in a mode (NULL: the first they take part in) by a scoring profile, without whom they have seen and beyond the cursor after (NULL: the first page), for match_filtered() on day, the day its deck began; the scope of its cursors, which a change of the profile, the preference, the weights, the filters or the order ends; the tags of the person, and the setting distance_buckets. Errors: profile_incomplete, unknown_scoring, invalid_cursor.';
-
 -- Candidates
 
 CREATE OR REPLACE FUNCTION rapport.candidates_of(ids bigint[])
@@ -1117,14 +1110,6 @@ $$;
 COMMENT ON FUNCTION rapport.match_filtered(rapport.match_query, jsonb, text[], date, text) IS
 'A query with the match_filters() of a person who has own_tags, in the order sort; nearest goes by the steps of distance_bucket(). Errors: invalid_value.';
 
-CREATE OR REPLACE FUNCTION rapport.match_page(
-	query rapport.match_query, page_size integer, scope text, bucket_km integer[], own_tags text[], asked_tags text[], shared_tags integer)
-RETURNS TABLE (person_id bigint, distance_km integer, score double precision, why jsonb, cursor text)
-LANGUAGE c STABLE STRICT PARALLEL UNSAFE ROWS 20
-AS 'MODULE_PATHNAME', 'match_page';
-COMMENT ON FUNCTION rapport.match_page(rapport.match_query, integer, text, integer[], text[], text[], integer) IS
-'The best candidates for a query, in order: an ordered scan of the match index, what discover() shows of each that follows from the two keys, and a cursor sealed with the scope. Only people who have all of asked_tags and at least shared_tags of own_tags.';
-
 CREATE OR REPLACE FUNCTION rapport.discover(
 	mode text DEFAULT NULL, page_size integer DEFAULT NULL, after text DEFAULT NULL, sort text DEFAULT NULL,
 	radius_km integer DEFAULT NULL, everywhere boolean DEFAULT NULL, active_within_days integer DEFAULT NULL,
@@ -1132,41 +1117,10 @@ CREATE OR REPLACE FUNCTION rapport.discover(
 	scoring text DEFAULT NULL)
 RETURNS TABLE (person_id bigint, display_name text, age integer, distance_km integer, score double precision,
 			   shared_tags text[], attributes jsonb, about text, why jsonb, cursor text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
-AS $$
-DECLARE
-	me bigint := rapport.acting_person();
-	size integer := rapport.match_page_size(page_size);
-	mode_id smallint;
-	filters jsonb;
-	asked_tags text[] := '{}';
-BEGIN
-	IF mode IS NOT NULL THEN
-		mode_id := rapport.match_mode(me, mode);
-	END IF;
-	filters := rapport.match_filters(radius_km, everywhere, active_within_days, joined_within_days, options, tags, min_shared_tags);
-	IF filters ? 'tags' THEN
-		asked_tags := ARRAY(SELECT jsonb_array_elements_text(filters -> 'tags'));
-	END IF;
-	RETURN QUERY
-	SELECT p.person_id,
-		   p.display_name,
-		   rapport.person_age(p.birth_date, rapport.today()),
-		   hit.distance_km,
-		   hit.score,
-		   ARRAY(SELECT t FROM unnest(p.tags) WITH ORDINALITY AS x (t, i) WHERE t = ANY (deck.tags) ORDER BY i),
-		   rapport.attributes_shown(p.traits, p.numbers),
-		   p.about,
-		   hit.why,
-		   hit.cursor
-	FROM rapport.match_deck(me, mode_id, scoring, filters, sort, after) AS deck
-	CROSS JOIN LATERAL rapport.match_page(
-		rapport.match_filtered(deck.query, filters, deck.tags, deck.day, sort),
-		size, deck.scope, deck.bucket_km, deck.tags, asked_tags, coalesce((filters ->> 'min_shared_tags')::integer, 0)) WITH ORDINALITY AS hit
-	JOIN rapport.profile AS p ON p.person_id = hit.person_id
-	ORDER BY hit.ordinality;
-END;
-$$;
+LANGUAGE c STABLE PARALLEL UNSAFE ROWS 20 SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp SET jit = off
+-- Plans are kept: the indexes, even where a table was empty when one was made.
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+AS 'MODULE_PATHNAME', 'match_discover';
 COMMENT ON FUNCTION rapport.discover(text, integer, text, text, integer, boolean, integer, integer, jsonb, text[], integer, text) IS
 'People who fit me and whom I fit, exactly, best first: everyone in the mode (NULL: the first I take part in) except those I swiped on and those blocked either way. page_size is 1 to 100 (20); after is the cursor of the last row of the page before, with everything else as it was: whoever does not change between pages appears exactly once.
 sort is best, nearest (by steps of distance), newest (by the day they joined) or active (by the day they were last); equals come best first. scoring is a scoring profile that is offered, NULL that of the mode.

@@ -960,9 +960,8 @@ years_before(int32_t today, int32_t years)
 	return day_of(year, month, day);
 }
 
-/* Completed years on a day; the birthday of 29 February is 1 March in other years. */
-static int32_t
-years_between(int32_t born, int32_t today)
+int32_t
+match_years_between(int32_t born, int32_t today)
 {
 	int32_t		year[2];
 	int32_t		month[2];
@@ -1066,7 +1065,7 @@ match_query_finish(MatchQuery *query, const int64_t *seen, uint32_t n, const int
 	query->age_high = MATCH_AGE_OPEN;
 	if (viewer->born != MATCH_BORN_UNSET)
 	{
-		int32_t		age = years_between((int32_t) viewer->born - MATCH_BORN_EPOCH, query->today);
+		int32_t		age = match_years_between((int32_t) viewer->born - MATCH_BORN_EPOCH, query->today);
 
 		query->age_low = query->age_high = age < 0 ? 0 : age >= MATCH_AGE_OPEN ? MATCH_AGE_OPEN - 1 : age;
 	}

@@ -54,6 +54,9 @@ extern uint32_t match_seen_slots(uint32_t n);
 extern void match_query_finish(MatchQuery *query, const int64_t *seen, uint32_t n,
 							   const int64_t *liked, uint32_t m);
 
+/* Completed years from one day to another; the birthday of 29 February is 1 March in other years. */
+extern int32_t match_years_between(int32_t born, int32_t today);
+
 /* Whether a person passes, but for having been seen; match_is_seen() tells that. */
 extern bool match_leaf_fits(const MatchKey *key, const MatchQuery *query);
 extern bool match_is_seen(const MatchQuery *query, int64_t id);

@@ -28,12 +28,12 @@
 #include "match/score.h"
 #include "match/seen.h"
 #include "match/value.h"
+#include "match/viewer.h"
 
 PG_FUNCTION_INFO_V1(match_sides);
 PG_FUNCTION_INFO_V1(match_side);
 PG_FUNCTION_INFO_V1(match_scoring_weights);
 PG_FUNCTION_INFO_V1(match_query_for);
-PG_FUNCTION_INFO_V1(match_deck);
 
 /* As rapport.attribute and rapport.preference number them. */
 #define ATTRIBUTES_MAX (MATCH_LANES + MATCH_NUMBERS)
@@ -871,55 +871,45 @@ go_on(FmgrInfo *caller, const char *scope, const text *cursor, DateADT today, As
 	core_fail("invalid_cursor", "It goes on only with the mode, filters, order, profile and preferences it was made with.");
 }
 
-/* match_deck(person_id, mode, scoring, filters, sort, after) */
-Datum
-match_deck(PG_FUNCTION_ARGS)
+void
+match_begin_deck(MatchDeck *deck, FmgrInfo *caller, Datum person, Datum mode, Datum scoring,
+				 Jsonb *filters, const char *order, const text *cursor)
 {
 	const NullableDatum absent = {0, true};
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Jsonb	   *filters = PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3);
-	const char *order = PG_ARGISNULL(4) ? "best" : text_to_cstring(PG_GETARG_TEXT_PP(4));
 	DateADT		today = core_today();
 	int			active_days;
 	char	   *buckets;
 	char	   *scope;
-	text	   *full;
 	Datum		query;
-	Datum		mode;
 	Catalogue	catalogue;
 	Side		side;
 	Asked		asked = {
 		.day = given(DateADTGetDatum(today)), .seen = absent, .active_since = absent, .after_cost = absent, .after_id = absent
 	};
 
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	if (PG_ARGISNULL(0))
-		PG_RETURN_NULL();
-	SPI_connect();
 	read_catalogue(&catalogue);
-	if (!find_side(PG_GETARG_INT64(0), PG_ARGISNULL(1) ? 0 : PG_GETARG_DATUM(1), &side))
+	if (!find_side(DatumGetInt64(person), mode, &side))
 	{
-		run(FIRST_MODE, PG_GETARG_DATUM(0), 0);
-		check_complete(PG_GETARG_DATUM(0), NULL, &catalogue);
+		run(FIRST_MODE, person, 0);
+		check_complete(person, NULL, &catalogue);
 		elog(ERROR, "the person has no preference in the mode");
 	}
-	check_complete(PG_GETARG_DATUM(0), &side, &catalogue);
+	check_complete(person, &side, &catalogue);
 	mode = side.column[MODE].value;
-	asked.weights = weights_of(mode, PG_ARGISNULL(2) ? 0 : PG_GETARG_DATUM(2));
+	asked.weights = weights_of(mode, scoring);
 	asked.tag_weights = tag_weights_of(&side);
 	buckets = core_setting("distance_buckets");
 	active_days = pg_strtoint32(core_setting("active_within_days"));
+	if (order == NULL)
+		order = "best";
 	scope = scope_of(&side, &asked, filters, strcmp(order, "nearest") == 0 ? buckets : order);
-	full = PG_ARGISNULL(5) ? cstring_to_text(psprintf("%s %d", scope, today)) :
-		go_on(fcinfo->flinfo, scope, PG_GETARG_TEXT_PP(5), today, &asked);
+	deck->scope = cursor == NULL ? cstring_to_text(psprintf("%s %d", scope, today)) :
+		go_on(caller, scope, cursor, today, &asked);
 	if (active_days > 0)
 		asked.active_since = given(DateADTGetDatum(DatumGetDateADT(asked.day.value) - active_days));
 	query = make_query(&side, &catalogue, given(PointerGetDatum(make_key(&side, &catalogue, 2))), &asked);
-	tuplestore_putvalues(result->setResult, result->setDesc, (Datum[]) {
-		PointerGetDatum(match_see((const MatchQuery *) DatumGetPointer(query), PG_GETARG_DATUM(0), mode)),
-		asked.day.value, PointerGetDatum(full), side.column[TAGS].value,
-		OidInputFunctionCall(F_ARRAY_IN, buckets, INT4OID, -1)
-	}, (bool[]) {false, false, false, false, false});
-	SPI_finish();
-	PG_RETURN_NULL();
+	deck->query = match_see((const MatchQuery *) DatumGetPointer(query), person, mode);
+	deck->day = DatumGetDateADT(asked.day.value);
+	deck->tags = side.column[TAGS].value;
+	deck->bucket_km = OidInputFunctionCall(F_ARRAY_IN, buckets, INT4OID, -1);
 }

@@ -2,6 +2,9 @@
 #ifndef PROFILE_H
 #define PROFILE_H
 
+#include "utils/array.h"
+#include "utils/jsonb.h"
+
 /* What profile_clean_text() found. */
 typedef enum ProfileText
 {
@@ -33,5 +36,10 @@ extern ProfileText profile_clean_text(const char *bytes, int size, int max_chara
  * share of metres.
  */
 extern int64 profile_grid_cell(double latitude, double longitude, int metres, double margin, int64 current);
+
+/* attributes_shown(): the attributes of a profile by their codes, with the catalogue read before. */
+typedef struct ProfileAttribute ProfileAttribute;
+extern ProfileAttribute *profile_read_attributes(MemoryContext context);
+extern Jsonb *profile_show_attributes(const ProfileAttribute *catalogue, ArrayType *traits, ArrayType *numbers);
 
 #endif

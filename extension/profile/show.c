@@ -15,20 +15,21 @@
 #include "utils/numeric.h"
 
 #include "core/core.h"
+#include "profile/profile.h"
 
 PG_FUNCTION_INFO_V1(profile_attributes_shown);
 
 #define OPTIONS 64
 #define ATTRIBUTES 37			/* numbered from 1 */
 
-typedef struct Attribute
+typedef struct ProfileAttribute
 {
 	char	   *code;			/* NULL: there is none of that number */
 	int			slot;			/* -1: a choice */
 	Datum		minimum;
 	Datum		step;
 	char	   *options[OPTIONS];
-} Attribute;
+} ProfileAttribute;
 
 static uint64
 run(SPIPlanPtr *plan, const char *sql)
@@ -45,11 +46,11 @@ column(uint64 row, int number, bool *isnull)
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
 }
 
-static Attribute *
-read_catalogue(MemoryContext context)
+ProfileAttribute *
+profile_read_attributes(MemoryContext context)
 {
 	static SPIPlanPtr plans[2];
-	Attribute  *catalogue = MemoryContextAllocZero(context, ATTRIBUTES * sizeof(Attribute));
+	ProfileAttribute *catalogue = MemoryContextAllocZero(context, ATTRIBUTES * sizeof(ProfileAttribute));
 	MemoryContext before;
 	uint64		n;
 	bool		isnull;
@@ -59,7 +60,7 @@ read_catalogue(MemoryContext context)
 	before = MemoryContextSwitchTo(context);
 	for (uint64 i = 0; i < n; i++)
 	{
-		Attribute  *attribute = &catalogue[DatumGetInt16(column(i, 1, &isnull))];
+		ProfileAttribute *attribute = &catalogue[DatumGetInt16(column(i, 1, &isnull))];
 
 		attribute->code = TextDatumGetCString(column(i, 2, &isnull));
 		attribute->slot = DatumGetInt16(column(i, 3, &isnull));
@@ -100,7 +101,7 @@ has(const Elements *elements, int index)
 }
 
 static bool
-shown(const Attribute *attribute, int id, const Elements *traits, const Elements *numbers, JsonbValue *value)
+shown(const ProfileAttribute *attribute, int id, const Elements *traits, const Elements *numbers, JsonbValue *value)
 {
 	int			option = has(traits, id) ? DatumGetInt16(traits->values[id - 1]) : 0;
 
@@ -120,21 +121,17 @@ shown(const Attribute *attribute, int id, const Elements *traits, const Elements
 	return true;
 }
 
-/* attributes_shown(traits, numbers) */
-Datum
-profile_attributes_shown(PG_FUNCTION_ARGS)
+Jsonb *
+profile_show_attributes(const ProfileAttribute *catalogue, ArrayType *trait_array, ArrayType *number_array)
 {
-	Elements	traits = elements_of(PG_GETARG_ARRAYTYPE_P(0));
-	Elements	numbers = elements_of(PG_GETARG_ARRAYTYPE_P(1));
+	Elements	traits = elements_of(trait_array);
+	Elements	numbers = elements_of(number_array);
 	JsonbParseState *state = NULL;
-	const Attribute *catalogue = fcinfo->flinfo->fn_extra;
 
-	if (catalogue == NULL)
-		catalogue = fcinfo->flinfo->fn_extra = read_catalogue(fcinfo->flinfo->fn_mcxt);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int id = 1; id < ATTRIBUTES; id++)
 	{
-		const Attribute *attribute = &catalogue[id];
+		const ProfileAttribute *attribute = &catalogue[id];
 		JsonbValue	key;
 		JsonbValue	value;
 
@@ -146,5 +143,14 @@ profile_attributes_shown(PG_FUNCTION_ARGS)
 		pushJsonbValue(&state, WJB_KEY, &key);
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
-	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* attributes_shown(traits, numbers) */
+Datum
+profile_attributes_shown(PG_FUNCTION_ARGS)
+{
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = profile_read_attributes(fcinfo->flinfo->fn_mcxt);
+	PG_RETURN_JSONB_P(profile_show_attributes(fcinfo->flinfo->fn_extra, PG_GETARG_ARRAYTYPE_P(0), PG_GETARG_ARRAYTYPE_P(1)));
 }
