@@ -18,7 +18,7 @@
 #include "log.h"
 #include "request.h"
 
-#define POOL_BYTES 32768		/* of one connection: target, headers, and what is read ahead */
+#define POOL_BYTES 24576		/* of one connection: target, headers, and what is read ahead */
 #define MAX_HEADERS 64
 #define MAX_DROPPED (1024 * 1024)	/* of an oversized body, so that the client reads its 413 */
 #define MAX_ID 64

@@ -92,6 +92,7 @@ connected(Link *link)
 	PQsetnonblocking(link->conn, 1);
 	link->state = LINK_UP;
 	link->failures = 0;
+	link->full = false;
 	loop_watch(link->loop, &link->watch, PQsocket(link->conn), EPOLLIN);
 	link->up(link);
 }
@@ -190,8 +191,11 @@ link_flush(Link *link)
 
 	if (left < 0)
 		link_fail(link, PQerrorMessage(link->conn));
-	else
-		loop_watch(link->loop, &link->watch, PQsocket(link->conn), left > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	else if (link->full != (left > 0))
+	{
+		link->full = left > 0;
+		loop_watch(link->loop, &link->watch, PQsocket(link->conn), link->full ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	}
 }
 
 void

@@ -25,6 +25,7 @@ struct Link
 	PGconn	   *conn;
 	LinkState	state;
 	int			failures;		/* in a row */
+	bool		full;			/* the socket takes no more now */
 	int64_t		retry_at;
 	int64_t		give_up_at;		/* while connecting */
 	void		(*up) (Link *link);

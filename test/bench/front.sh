@@ -2,11 +2,12 @@
 # What rapportd costs: a GET over REST, with token and role, against pgbench
 # running the same two statements in a pipeline as the same role.
 #
-#   front.sh [ROUNDS] [SECONDS]     median of interleaved rounds
+#   front.sh [ROUNDS] [SECONDS]     median of interleaved rounds: short ones, so that
+#                                   both sides of each see the machine alike
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
-rounds=${1:-5} seconds=${2:-4}
+rounds=${1:-21} seconds=${2:-1}
 cluster=$here/test/cluster
 dir=$(mktemp -d "${TMPDIR:-/tmp}/rapport-bench.XXXXXX")
 : >"$dir/rapport-cluster"
