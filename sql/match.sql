@@ -258,6 +258,57 @@ SELECT rapport.unseal('scope', rapport.seal('scope', 'text')) AS same,
 	   rapport.unseal('scope', '') AS empty,
 	   rapport.unseal('scope', repeat('A', 3000)) AS huge;
 
+-- Who may discover is who lacks nothing by missing_steps(), whatever is required: the way through C and the way through SQL agree.
+CREATE FUNCTION pg_temp.may_discover(person bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	code text;
+BEGIN
+	PERFORM rapport.act_as(person, true);
+	PERFORM FROM rapport.discover('date');
+	PERFORM set_config('role', 'none', true);
+	RETURN true;
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS code = CONSTRAINT_NAME;
+	IF code <> 'profile_incomplete' THEN
+		RAISE;
+	END IF;
+	RETURN false;
+END $$;
+DO $$
+DECLARE
+	tried text;
+	lacking bigint := rapport.new_person();
+	whole bigint := rapport.new_person();
+	differ integer := 0;
+	counted integer[] := '{0,0}';
+	p rapport.profile;
+	complete boolean;
+BEGIN
+	INSERT INTO rapport.profile (person_id, created_at, updated_at) VALUES (lacking, rapport.now(), rapport.now());
+	INSERT INTO rapport.profile (person_id, display_name, birth_date, about, place, traits, numbers, tags, embedding, created_at, updated_at)
+	VALUES (whole, 'Whole', '1990-01-01', 'All of it', rapport.make_place(10, 10), '{1,1,1}', '{1}', '{chess}', array_fill(0.1::real, ARRAY[32]), rapport.now(), rapport.now());
+	INSERT INTO rapport.preference (person_id, mode, updated_at) VALUES (lacking, 1, rapport.now()), (whole, 1, rapport.now());
+	PERFORM rapport.require_step(d.step, false) FROM rapport.step_default AS d;
+	FOR tried IN SELECT d.step FROM rapport.step_default AS d UNION ALL SELECT 'attribute:' || a.code FROM rapport.attribute AS a
+	LOOP
+		PERFORM rapport.require_step(tried, true);
+		FOR p IN SELECT x.* FROM rapport.profile AS x WHERE x.person_id IN (lacking, whole)
+		LOOP
+			complete := NOT EXISTS (SELECT FROM rapport.missing_steps(p));
+			counted[1 + complete::integer] := counted[1 + complete::integer] + 1;
+			CONTINUE WHEN pg_temp.may_discover(p.person_id) = complete;
+			differ := differ + 1;
+			RAISE WARNING '%: % is % by missing_steps()', tried, p.display_name, CASE WHEN complete THEN 'complete' ELSE 'incomplete' END;
+		END LOOP;
+		PERFORM rapport.require_step(tried, false);
+	END LOOP;
+	RAISE WARNING '% differ, % incomplete and % complete', differ, counted[1], counted[2];
+	PERFORM rapport.act_as(NULL);
+	PERFORM rapport.require_step(r.step, NULL) FROM rapport.required_step AS r;
+	DELETE FROM rapport.preference WHERE person_id IN (lacking, whole);
+	DELETE FROM rapport.profile WHERE person_id IN (lacking, whole);
+END $$;
+
 -- A refresh looks everybody up by key, though its plans were made when there were few and the statistics still say so.
 ANALYZE rapport.person, rapport.profile, rapport.preference, rapport.activity, rapport.candidate;
 SELECT rapport.candidate_refresh(ARRAY(SELECT min(p.person_id) FROM rapport.profile AS p)) FROM generate_series(1, 10) \g /dev/null

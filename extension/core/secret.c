@@ -103,13 +103,41 @@ core_secret(const char *name)
 	return secret->bytes;
 }
 
+/* A key that was used, hashed: half of the hashing of a short message. */
+typedef struct Keyed
+{
+	size_t		size;			/* 0: none yet */
+	uint8		key[64];
+	crypto_auth_hmacsha256_state state;
+} Keyed;
+
+/* The state that begins with a key; those of the last few are kept. */
+static crypto_auth_hmacsha256_state
+keyed_state(const uint8 *key, size_t size)
+{
+	static Keyed kept[4];
+	static int	next = 0;
+	Keyed	   *keyed;
+
+	for (int i = 0; i < (int) lengthof(kept); i++)
+	{
+		if (kept[i].size == size && size > 0 && core_equal(kept[i].key, key, size))
+			return kept[i].state;
+	}
+	keyed = &kept[next];
+	next = (next + 1) % lengthof(kept);
+	keyed->size = size <= sizeof(keyed->key) ? size : 0;
+	memcpy(keyed->key, key, keyed->size);
+	crypto_auth_hmacsha256_init(&keyed->state, key, size);
+	return keyed->state;
+}
+
 /* Not pg_hmac_create(): to look up and set up OpenSSL's costs more than all the hashing. */
 void
 core_hmac(const uint8 *key, size_t key_size, const void *message, size_t size, uint8 *mac)
 {
-	crypto_auth_hmacsha256_state state;
+	crypto_auth_hmacsha256_state state = keyed_state(key, key_size);
 
-	crypto_auth_hmacsha256_init(&state, key, key_size);
 	crypto_auth_hmacsha256_update(&state, message, size);
 	crypto_auth_hmacsha256_final(&state, mac);
 }
