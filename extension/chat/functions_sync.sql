@@ -7,8 +7,8 @@
 CREATE OR REPLACE FUNCTION rapport.is_since(writer xid, since bigint, next bigint) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-	-- The upper half of a row's transaction is that of the next one, or one less.
-	SELECT is_since.next - ((is_since.next - is_since.writer::text::bigint) & 4294967295) >= is_since.since;
+	-- A row has the lower half of its transaction's number: it is within 2^31 of the next.
+	SELECT is_since.next + ((is_since.writer::text::bigint - is_since.next + 2147483648) & 4294967295) - 2147483648 >= is_since.since;
 END;
 COMMENT ON FUNCTION rapport.is_since(xid, bigint, bigint) IS
 'Whether the transaction writer (the xmin of a row) is since or a later one; next is the end of the snapshot.';
@@ -129,7 +129,7 @@ BEGIN
 			PERFORM rapport.fail('invalid_cursor');
 		END IF;
 	END IF;
-	-- Half of the numbers that transactions have: after that old looks like new.
+	-- A row tells no more than half of the numbers that there are.
 	reset := token IS NULL OR token[1] <> timeline OR token[2]::bigint < next_xid - 2000000000;
 	IF NOT reset OR token[1] = timeline THEN
 		from_xid := token[2]::bigint;

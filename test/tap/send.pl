@@ -48,6 +48,7 @@ query('CREATE DATABASE rapport_send', 'postgres');
 query(<<'SQL');
 SET client_min_messages = warning;
 CREATE EXTENSION rapport CASCADE;
+DO $$ BEGIN PERFORM rapport.set_setting('messages_per_minute', '0'); END $$;
 
 -- Four conversations; a seat is one side of one, with two devices each.
 CREATE TABLE seat (n serial, person_id bigint, conversation_id bigint);

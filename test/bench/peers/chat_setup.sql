@@ -6,6 +6,7 @@ ALTER SYSTEM SET commit_siblings = 1;
 ALTER SYSTEM SET synchronous_commit = on;
 SELECT pg_reload_conf() \g /dev/null
 CREATE EXTENSION rapport CASCADE;
+SELECT rapport.set_setting('messages_per_minute', '0') \g /dev/null
 
 CREATE TABLE sender AS
 SELECT client, rapport.new_person() AS person_id

@@ -1,0 +1,270 @@
+# The verbs of chat: who may, and what each does to the unread count, the inbox,
+# the search and the sync of somebody else, to the stream, to a member who is
+# blocked, to one who has left; what is left of it when who did it is erased, what
+# a second call does, and how it is undone. Every line of chat_matrix.tsv is done
+# in a conversation of its own; what happens is what the line says.
+#
+# A route of chat without a line fails, and so does a line whose verb has no route.
+use strict;
+use warnings;
+use JSON::PP ();
+use Test::More;
+use RapportApi;
+
+my $json = JSON::PP->new->canonical->allow_nonref;
+
+ask(<<'SQL');
+SET client_min_messages = warning;
+CREATE FUNCTION pg_temp.meet(one bigint, other bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	ids bigint[] := ARRAY[least(one, other), greatest(one, other), 1];
+BEGIN
+	INSERT INTO rapport.pair (lo, hi, mode, lo_action, hi_action, matched_at)
+	VALUES (ids[1], ids[2], 1, 'like', 'like', rapport.now());
+	PERFORM rapport.run_hooks('matched', ids);
+	RETURN (SELECT p.conversation_id FROM rapport.pair AS p WHERE p.lo = ids[1] AND p.hi = ids[2] AND p.mode = 1);
+END $$;
+-- What a statement answers, or what it is refused with.
+CREATE FUNCTION pg_temp.attempt(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	code text;
+BEGIN
+	EXECUTE 'SELECT rapport.' || statement;
+	RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS code = CONSTRAINT_NAME;
+	RETURN coalesce(nullif(code, ''), SQLERRM);
+END $$;
+CREATE FUNCTION pg_temp.findable(name text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	id bigint := rapport.new_person(name || gen_random_uuid());
+BEGIN
+	PERFORM rapport.act_as(id);
+	PERFORM FROM rapport.update_profile(jsonb_build_object('display_name', name, 'birth_date', '1996-04-01'));
+	PERFORM rapport.set_place(-54.8, -68.3);
+	PERFORM rapport.set_preference('friends', '{"enabled": true}');
+	PERFORM rapport.act_as(NULL);
+	RETURN id;
+END $$;
+CREATE FUNCTION pg_temp.does(id bigint, statement text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM rapport.act_as(id);
+	EXECUTE 'SELECT rapport.' || statement;
+	PERFORM rapport.act_as(NULL);
+END $$;
+-- A group and a conversation of two, everybody anew: each has a message with the word needle, the third or first.
+CREATE FUNCTION pg_temp.scene(strangers boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	who jsonb := (SELECT jsonb_object_agg(n, rapport.new_person(n || gen_random_uuid()))
+				  FROM unnest(ARRAY['owner', 'admin', 'member', 'blocked', 'departed', 'outsider', 'peer', 'friend', 'invitee']) AS n);
+	club bigint;
+	talk bigint;
+BEGIN
+	PERFORM rapport.act_as((who ->> 'owner')::bigint);
+	club := rapport.create_group('Walkers');
+	PERFORM rapport.act_as(NULL);
+	PERFORM rapport.add_to_group_for(club, ARRAY(SELECT (who ->> n)::bigint FROM unnest(ARRAY['admin', 'member', 'blocked', 'departed']) AS n));
+	PERFORM pg_temp.does((who ->> 'owner')::bigint, format('set_group_role(%s, %s, %L)', club, who ->> 'admin', 'admin'));
+	PERFORM pg_temp.does((who ->> 'member')::bigint, format('send_message(%s, %L, %L)', club, 'first', 'a needle in the hay'));
+	PERFORM pg_temp.does((who ->> 'owner')::bigint, format('send_message(%s, %L, %L)', club, 'first', 'the last one'));
+	PERFORM pg_temp.does((who ->> 'departed')::bigint, format('leave_group(%s)', club));
+	talk := pg_temp.meet((who ->> 'member')::bigint, (who ->> 'peer')::bigint);
+	PERFORM pg_temp.does((who ->> 'member')::bigint, format('send_message(%s, %L, %L)', talk, 'first', 'a needle in the hay'));
+	PERFORM pg_temp.does((who ->> 'peer')::bigint, format('send_message(%s, %L, %L)', talk, 'first', 'the last one'));
+	PERFORM pg_temp.meet((who ->> n)::bigint, (who ->> 'friend')::bigint) FROM unnest(ARRAY['owner', 'admin', 'member', 'blocked', 'departed']) AS n;
+	PERFORM pg_temp.meet((who ->> 'owner')::bigint, (who ->> 'invitee')::bigint);
+	PERFORM pg_temp.does((who ->> 'owner')::bigint, format('invite_to_group(%s, %s)', club, who ->> 'invitee'));
+	who := who || jsonb_build_object('closed', pg_temp.meet((who ->> 'member')::bigint, (who ->> 'blocked')::bigint));
+	PERFORM pg_temp.does((who ->> 'member')::bigint, format('block(%s)', who ->> 'blocked'));
+	IF strangers THEN
+		who := who || jsonb_build_object('stranger', pg_temp.findable('stranger'), 'other', pg_temp.findable('other'), 'writer', pg_temp.findable('writer'));
+		PERFORM pg_temp.does((who ->> 'writer')::bigint, format('send_intro(%s, %L)', who ->> 'other', 'a needle before'));
+	END IF;
+	RETURN who || jsonb_build_object('group', club, 'direct', talk);
+END $$;
+-- A conversation as somebody sees it.
+CREATE FUNCTION pg_temp.seen(talk bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN (SELECT jsonb_agg(m) FROM rapport.messages(talk, 100, after_seq => 0) AS m);
+EXCEPTION WHEN SQLSTATE 'RP404' THEN
+	RETURN NULL;
+END $$;
+CREATE FUNCTION pg_temp.view(talk bigint) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object('unread', (SELECT c.unread FROM rapport.conversations(100) AS c WHERE c.conversation_id = talk),
+		'last', (SELECT coalesce(c.last_message, '') FROM rapport.conversations(100) AS c WHERE c.conversation_id = talk),
+		'title', (SELECT c.title FROM rapport.conversations(100) AS c WHERE c.conversation_id = talk),
+		'found', jsonb_array_length((rapport.search_messages('needle')).items),
+		'seen', pg_temp.seen(talk))
+$$;
+CREATE PUBLICATION chat_matrix;
+SELECT pg_create_logical_replication_slot('chat_matrix', 'pgoutput', true) \g /dev/null
+SQL
+
+my ($scene, %is);
+sub scene {
+	my ($strangers) = @_;
+	ask("SELECT rapport.act_as(NULL) \\g /dev/null\n");
+	$scene = JSON::PP::decode_json(ask('SELECT pg_temp.scene(' . ($strangers ? 'true' : 'false') . ')'));
+	return;
+}
+
+sub filled {
+	my ($text, $talk) = @_;
+	$text =~ s/\{(\w+)\}/$1 eq 'talk' ? $talk : $scene->{$1} \/\/ die "$text: no $1"/ge;
+	return $text;
+}
+
+# What one line of SQL says, as somebody.
+sub as {
+	my ($name, $query) = @_;
+	my $text = ask("SELECT rapport.act_as($scene->{$name}) \\g /dev/null\n$query");
+	$text =~ s/\s+\z//;
+	return $text;
+}
+
+sub attempt {
+	my ($name, $call, $talk) = @_;
+	my $statement = filled($call, $talk);
+	return as($name, "SELECT pg_temp.attempt(\$call\$$statement\$call\$)");
+}
+
+sub view { return JSON::PP::decode_json(as($_[0], "SELECT pg_temp.view($_[1])")) }
+sub token { return as($_[0], 'SELECT next FROM rapport.sync()') }
+
+# The kinds of what sync() tells, messages and changes with their states.
+sub told {
+	my ($name, $since, $talk) = @_;
+	my $kinds = as($name, "SELECT string_agg(DISTINCT concat_ws(':', i ->> 'kind', i ->> 'state'), ' ')
+		FROM rapport.sync('$since', 500) AS s, jsonb_array_elements(s.items) AS i");
+	return $kinds eq '' ? '-' : $kinds;
+}
+
+sub events {
+	my $events = ask(<<'SQL');
+SELECT rapport.act_as(NULL) \g /dev/null
+SELECT string_agg(DISTINCT left(x.e ->> 'address', 2) || (x.e ->> 'kind'), ' ')
+FROM (SELECT (regexp_match(encode(c.data, 'escape'), '\{"address".*\}'))[1]::jsonb AS e
+	  FROM pg_logical_slot_get_binary_changes('chat_matrix', NULL, NULL, 'proto_version', '1', 'publication_names', 'chat_matrix', 'messages', 'true') AS c
+	  WHERE get_byte(c.data, 0) = ascii('M')) AS x
+SQL
+	$events =~ s/\s+\z//;
+	return $events eq '' ? '-' : $events;
+}
+
+# Everything in the tables that a conversation has, for telling whether a call changed it.
+sub rows {
+	my ($talk) = @_;
+	return ask("SELECT rapport.act_as(NULL) \\g /dev/null
+SELECT jsonb_build_array((SELECT to_jsonb(c) FROM rapport.conversation AS c WHERE c.conversation_id = $talk),
+	(SELECT jsonb_agg(m ORDER BY m.seq) FROM rapport.message_range($talk, 0, 1000) AS m),
+	(SELECT jsonb_agg(p ORDER BY p.person_id) FROM rapport.participant AS p WHERE p.conversation_id = $talk),
+	(SELECT jsonb_agg(p ORDER BY p.person_id) FROM rapport.member AS p WHERE p.conversation_id = $talk),
+	(SELECT jsonb_agg(r ORDER BY r.seq, r.person_id) FROM rapport.message_reaction AS r WHERE r.conversation_id = $talk),
+	(SELECT jsonb_agg(r ORDER BY r.seq) FROM rapport.message_change AS r WHERE r.conversation_id = $talk),
+	(SELECT jsonb_agg(r ORDER BY r.person_id) FROM rapport.group_invitation AS r WHERE r.conversation_id = $talk),
+	(SELECT jsonb_agg(r ORDER BY r.person_id) FROM rapport.chat_preference AS r WHERE r.person_id = " . ($scene->{member}) . "),
+	(SELECT count(*) FROM rapport.conversation), (SELECT jsonb_agg(r ORDER BY r.at) FROM rapport.intro AS r))");
+}
+
+# What a line does, by column.
+sub happens {
+	my ($line) = @_;
+	my ($call, $by, $place) = @{$line}{qw(call by place)};
+	my $strangers = $place eq 'intro';
+	my %got;
+	my @actors = $place eq 'group' ? qw(owner admin member blocked departed outsider) : $place eq 'direct' ? qw(member peer blocked outsider) : ($by);
+	my %who;
+	for my $name (@actors) {
+		scene($strangers);
+		my $talk = $place eq 'direct' && $name eq 'blocked' ? $scene->{closed} : $scene->{ $place eq 'direct' ? 'direct' : 'group' };
+		push @{ $who{ attempt($name, $call, $talk) } }, $name;
+	}
+	$got{who} = join '; ', map { "$_: @{ $who{$_} }" } sort keys %who;
+
+	# Seen by somebody else.
+	scene($strangers);
+	my $talk = $scene->{ $place eq 'direct' ? 'direct' : 'group' };
+	my $other = $line->{other};
+	my @names = ($other, $place eq 'group' ? qw(blocked departed) : ());
+	my %before = map { $_ => view($_, $talk) } @names;
+	my %token = map { $_ => token($_) } @names;
+	events();
+	attempt($by, $call, $talk);
+	$got{events} = events();
+	my $after = view($other, $talk);
+	$got{unread} = defined $after->{unread} ? sprintf '%+d', $after->{unread} - ($before{$other}{unread} // 0) : 'gone';
+	$got{inbox} = !defined $after->{last} ? 'gone'
+		: join ' ', $after->{last} eq $before{$other}{last} ? 'same' : "'$after->{last}'", ($after->{title} // '') eq ($before{$other}{title} // '') ? () : $after->{title};
+	$got{search} = "$before{$other}{found}>$after->{found}";
+	$got{sync} = told($other, $token{$other}, $talk);
+	$got{$_} = $place eq 'group' ? told($_, $token{$_}, $talk) : 'n/a' for qw(blocked departed);
+
+	# A second call.
+	my $rows = rows($talk);
+	my $again = attempt($by, $call, $talk);
+	$got{retry} = "$again, " . (rows($talk) eq $rows ? 'nothing changes' : 'once more');
+
+	# Back again, as who did it and somebody else see it; sends and events leave their traces.
+	if ($line->{undo_call} ne '-') {
+		scene($strangers);
+		$talk = $scene->{ $place eq 'direct' ? 'direct' : 'group' };
+		my @was = map { $json->encode(view($_, $talk)) } $by, $other;
+		my $was = rows($talk);
+		attempt($by, $call, $talk);
+		my $back = attempt($line->{undo_by} || $by, $line->{undo_call}, $talk);
+		my @is = map { $json->encode(view($_, $talk)) } $by, $other;
+		$got{undo} = "$back, " . ("@is" eq "@was" ? 'as before' : 'with traces');
+	} else {
+		$got{undo} = 'none';
+	}
+
+	# Whoever did it is erased.
+	scene($strangers);
+	$talk = $scene->{ $place eq 'direct' ? 'direct' : 'group' };
+	attempt($by, $call, $talk);
+	ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT rapport.erase_person_for($scene->{$by}) \\g /dev/null\n");
+	my $left = view($other, $talk);
+	my $mine = grep { $_->{sender_id} == $scene->{$by} && $_->{state} ne 'deleted' && $_->{state} ne 'system' } @{ $left->{seen} // [] };
+	my $reactions = grep { @{ $_->{reactions} } } @{ $left->{seen} // [] };
+	$got{erased} = "$left->{found} found, $mine of theirs, $reactions reactions";
+	return \%got;
+}
+
+my (@columns, @lines);
+open my $table, '<', 'test/api/chat_matrix.tsv' or die "chat_matrix.tsv: $!";
+while (my $line = <$table>) {
+	chomp $line;
+	next if $line =~ /^#|^$/;
+	my @cells = split /\t/, $line, -1;
+	if (!@columns) {
+		@columns = @cells;
+		next;
+	}
+	die "line $.: " . @cells . ' cells' if @cells != @columns;
+	push @lines, { map { $columns[$_] => $cells[$_] } 0 .. $#columns };
+}
+
+my %verb = map { ($_->{call} =~ /^(\w+)/)[0] => 1 } @lines;
+my @routes = split /\n/, ask("SELECT split_part(r.call, '.', 2) FROM rapport.route AS r WHERE r.builtin AND r.tag = 'chat' AND r.method <> 'GET' ORDER BY 1");
+is_deeply([grep { !$verb{$_} } @routes], [], 'every verb has a line');
+is_deeply([grep { my $verb = $_; !grep { $_ eq $verb } @routes } sort keys %verb], [], 'every line is a verb');
+for my $line (@lines) {
+	my $got = happens($line);
+	my @wrong = map { "$_: $got->{$_}, not $line->{$_}" } grep { $got->{$_} ne $line->{$_} } sort keys %$got;
+	ok(!@wrong, "$line->{call} by $line->{by}") or diag join "\n", @wrong;
+}
+
+# The check, checked: a deletion that forgets to tell is found.
+subtest 'what is planted is found' => sub {
+	my ($line) = grep { $_->{call} =~ /^delete_message.*true/ } @lines;
+	my $body = ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT pg_get_functiondef('rapport.delete_message(bigint, bigint, boolean)'::regprocedure)");
+	(my $planted = $body) =~ s/PERFORM rapport\.note_change\([^;]*;// or die 'nothing to plant';
+	ask("\n$planted");
+	my $got = happens($line);
+	ask("SELECT rapport.act_as(NULL) \\g /dev/null\n$body");
+	isnt($got->{sync}, $line->{sync}, 'sync tells nothing of it');
+	isnt($got->{events}, $line->{events}, 'nor does the stream');
+	is(happens($line)->{sync}, $line->{sync}, 'as before');
+};
+ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT pg_drop_replication_slot('chat_matrix') \\g /dev/null\nDROP PUBLICATION chat_matrix");
+done_testing;
