@@ -18,7 +18,9 @@ PACKAGES_BUILD = gcc make pkg-config libc6-dev postgresql-server-dev-$(PG_VERSIO
 	libmicrohttpd-dev libjansson-dev libsodium-dev libinih-dev
 PACKAGES_RUN   = postgresql-$(PG_VERSION) postgresql-$(PG_VERSION)-postgis-3 curl
 PACKAGES_LONG  = clang libclang-rt-dev bison flex dpkg-dev
-PACKAGES_TEST  = postgresql-$(PG_VERSION)-plpgsql-check libipc-run-perl perl
+PACKAGES_TEST  = postgresql-$(PG_VERSION)-plpgsql-check libipc-run-perl perl $(PACKAGES_CLIENT)
+# Another nodejs than Debian's may bring its npm.
+PACKAGES_CLIENT = nodejs node-typescript $(if $(shell command -v npm),,npm)
 
 version := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/rapport.control)
 install_script = extension/rapport--$(version).sql
@@ -76,6 +78,11 @@ isolation:
 
 api:
 	$(MAKE) -C api
+
+# The client in TypeScript, packed for npm.
+.PHONY: client
+client:
+	$(MAKE) -C api/client
 
 $(install_script): $(sql_sources) extension/rapport.control Makefile
 	@{ printf '%s\n' '\echo Use "CREATE EXTENSION rapport CASCADE" to load this file. \quit'; \
@@ -143,6 +150,7 @@ api-install: api
 clean: api-clean
 api-clean:
 	$(MAKE) -C api clean
+	$(MAKE) -C api/client clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -153,6 +161,7 @@ help:
 	'make test-long   test, with the suites that take longer' \
 	'make test-versions  test, on every supported release of Debian (root)' \
 	'make stop        end the demo          make psql    psql in the demo, acting as a person' \
+	'make client      api/client, packed for npm' \
 	'make run         rapportd against the database of PGHOST, PGDATABASE ...' \
 	'make bench       every bench           make bench-AREA   one area' \
 	'make reference   write extension/doc/reference.md anew' \
