@@ -15,7 +15,7 @@ PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/$(PG_VERSION)/bin/pg_co
 
 # Debian packages: to build, to run, to test, and for test-long alone.
 PACKAGES_BUILD = gcc make pkg-config libc6-dev postgresql-server-dev-$(PG_VERSION) libpq-dev \
-	libmicrohttpd-dev libjansson-dev libsodium-dev libinih-dev
+	libmicrohttpd-dev libjansson-dev libsodium-dev libzstd-dev libinih-dev
 PACKAGES_RUN   = postgresql-$(PG_VERSION) postgresql-$(PG_VERSION)-postgis-3 curl
 PACKAGES_LONG  = clang libclang-rt-dev bison flex dpkg-dev
 PACKAGES_TEST  = postgresql-$(PG_VERSION)-plpgsql-check libipc-run-perl perl $(PACKAGES_CLIENT)
@@ -43,7 +43,7 @@ MODULE_big  = rapport
 OBJS        = $(patsubst %.c,%.o,extension/rapport.c $(sort $(wildcard extension/*/*.c)))
 PG_CPPFLAGS = -I$(srcdir)/extension
 PG_CFLAGS   = -std=gnu99 -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wvla -ffp-contract=off
-SHLIB_LINK  = -lsodium -lm
+SHLIB_LINK  = -lsodium -lzstd -lm
 EXTRA_CLEAN = extension/rapport--*.sql results output_iso tmp_check
 
 # The topics' tests in their order, then those of the whole.

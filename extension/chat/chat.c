@@ -166,8 +166,8 @@ static const struct
 	[GIVE_BACK] = {
 		"UPDATE rapport.conversation AS c"
 		" SET last_seq = last_seq - 1,"
-		" last_at = CASE kind WHEN 'group' THEN coalesce((SELECT m.sent_at FROM rapport.message AS m"
-		"  WHERE m.conversation_id = c.conversation_id AND m.seq = c.last_seq - 1), last_at) END"
+		" last_at = CASE kind WHEN 'group' THEN coalesce((SELECT m.sent_at"
+		"  FROM rapport.message_range(c.conversation_id, c.last_seq - 1, c.last_seq - 1) AS m), last_at) END"
 		" WHERE conversation_id = $1",
 		1, {INT8OID}
 	},

@@ -132,6 +132,10 @@ INSERT INTO rapport.subject (tab, col, own, find, on_erase) VALUES
 	('rapport.member', 'other_id', false,
 	 '(t.person_id, t.conversation_id) IN (SELECT m.other_id, m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', 'clear');
 
+UPDATE rapport.subject
+SET source = 'SELECT m.* FROM rapport.member AS x CROSS JOIN LATERAL rapport.message_range(x.conversation_id, 1, 9223372036854775807) AS m WHERE x.person_id = ANY ($1)'
+WHERE tab = 'rapport.message'::regclass;
+
 INSERT INTO rapport.hook_event (event, ids, description) VALUES
 	('message_sent', 'conversation_id, seq, sender_id', 'A message was stored; a retry fires nothing.');
 
@@ -418,9 +422,8 @@ BEGIN
 										AND p.left_seq IS NULL
 										AND p.person_id <> ALL (ids)));
 	-- What they wrote is cleared where it can be; of groups they take their leave.
-	PERFORM rapport.open_sealed(c.conversation_id, c.first_seq, c.last_seq)
-	FROM rapport.conversation AS c
-	WHERE c.conversation_id = ANY (theirs);
+	DELETE FROM rapport.message_block AS b WHERE b.conversation_id = ANY (deserted);
+	PERFORM rapport.open_sealed_of(ids);
 	PERFORM rapport.group_leave(p.conversation_id, p.person_id, p.person_id, 'left')
 	FROM rapport.participant AS p
 	JOIN rapport.conversation AS c ON c.conversation_id = p.conversation_id

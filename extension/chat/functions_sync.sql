@@ -206,6 +206,12 @@ BEGIN
 				EXIT WHEN NOT written.new;
 				first_seq := written.seq;
 			END LOOP;
+			-- What is sealed, after a day at the earliest, no longer says who wrote it, but when.
+			IF from_at < rapport.now() - interval '22 hours' THEN
+				first_seq := coalesce((SELECT min(n.seq)
+									   FROM rapport.message_range(talk.conversation_id, greatest(talk.joined_seq, talk.last_seq - 1000) + 1, first_seq - 1) AS n
+									   WHERE n.sent_at >= from_at - interval '1 hour'), first_seq);
+			END IF;
 		ELSE
 			first_seq := at_seq;
 		END IF;

@@ -197,3 +197,26 @@ CREATE TABLE rapport.intro_sent (
 );
 COMMENT ON TABLE rapport.intro_sent IS 'The same as rapport.intro, as who wrote reads it: without the answer.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.intro_sent', '');
+
+CREATE TABLE rapport.message_block (
+	conversation_id bigint NOT NULL,
+	first_seq bigint NOT NULL,
+	part smallint NOT NULL,
+	data bytea NOT NULL,
+	PRIMARY KEY (conversation_id, first_seq, part)
+);
+ALTER TABLE rapport.message_block ALTER COLUMN data SET STORAGE EXTERNAL;
+COMMENT ON TABLE rapport.message_block IS
+'Sealed messages: a block for each range of 128 numbers, written by seal_messages() in place of the rows of rapport.message and read by message_range(). A checksum covers each.';
+COMMENT ON COLUMN rapport.message_block.first_seq IS 'The first number of the range: 1, 129, 257 and so on.';
+COMMENT ON COLUMN rapport.message_block.part IS 'A block lies in parts, from 0: so small that they stay in the table, four to a page, where a value out of line takes an index of its own.';
+COMMENT ON COLUMN rapport.message_block.data IS 'Its bytes in the block: a version, a checksum, numbers by column, and the texts compressed.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.message_block', '');
+
+CREATE TABLE rapport.seal_pass (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	done_to bigint NOT NULL DEFAULT 0
+);
+COMMENT ON TABLE rapport.seal_pass IS 'How far seal_messages() is: at most one row, locked while it runs.';
+COMMENT ON COLUMN rapport.seal_pass.done_to IS 'The conversation up to which this pass is done.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.seal_pass', '');

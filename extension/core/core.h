@@ -50,15 +50,16 @@ extern void core_keep_plan(struct _SPI_plan **plan, const char *query,
 
 /*
  * Reads the rows of a table of ours, by the first n columns of its primary key,
- * in its order. The key's functions test equality: F_INT8EQ and its like. The
- * slot that core_scan_next() returns, NULL after the last row, is valid until
- * the next call. core_scan_seek() begins anew with other keys, as many as before.
- * No rights are needed.
+ * in its order. The key's functions test equality: F_INT8EQ and its like; the
+ * last may ask for that value or more, F_INT8GE. The slot that core_scan_next()
+ * returns, NULL after the last row, is valid until the next call. core_scan_seek()
+ * begins anew with other keys, as many as before. No rights are needed.
  */
 typedef struct CoreKey
 {
 	Oid			equal;
 	Datum		value;
+	bool		or_more;
 } CoreKey;
 
 typedef struct CoreScan

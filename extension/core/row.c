@@ -72,8 +72,8 @@ core_scan_seek(CoreScan *scan, int n, const CoreKey *keys)
 	ScanKeyData where[INDEX_MAX_KEYS];
 
 	for (int i = 0; i < n; i++)
-		ScanKeyEntryInitialize(&where[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
-							   scan->index->rd_indcollation[i], keys[i].equal, keys[i].value);
+		ScanKeyEntryInitialize(&where[i], 0, i + 1, keys[i].or_more ? BTGreaterEqualStrategyNumber : BTEqualStrategyNumber,
+							   InvalidOid, scan->index->rd_indcollation[i], keys[i].equal, keys[i].value);
 	index_rescan(scan->scan, where, n, NULL, 0);
 }
 

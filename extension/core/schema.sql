@@ -102,6 +102,7 @@ CREATE TABLE rapport.subject (
 	find text,
 	on_erase text CHECK (on_erase IN ('delete', 'clear', 'keep')),
 	reason text,
+	source text,
 	PRIMARY KEY (tab, col),
 	CHECK (own = (on_erase IS NULL))
 );
@@ -113,6 +114,7 @@ COMMENT ON COLUMN rapport.subject.ord IS
 'Rows that are found through another table go before that table''s own, which are at 500 in group U.';
 COMMENT ON COLUMN rapport.subject.find IS 'Condition on a row t for the people $1 (bigint[]); NULL: t.col = ANY ($1).';
 COMMENT ON COLUMN rapport.subject.on_erase IS 'What erasing does to somebody else''s row: delete it, clear this column, or keep it for a reason.';
+COMMENT ON COLUMN rapport.subject.source IS 'What an export reads instead of the table, for the people $1: a sub-query with its columns.';
 
 CREATE TABLE rapport.distribution (
 	tab regclass PRIMARY KEY,

@@ -167,9 +167,11 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
 	SELECT s.tab,
 		   format('SELECT coalesce(pg_catalog.jsonb_agg(x.r ORDER BY x.r), ''[]'') FROM (%s) AS x',
-				  string_agg(format('SELECT pg_catalog.jsonb_build_object(%s) AS r FROM %s AS t WHERE %s', c.members, s.tab, s.find),
+				  string_agg(format('SELECT pg_catalog.jsonb_build_object(%s) AS r FROM %s AS t WHERE %s', c.members,
+									coalesce('(' || o.source || ')', s.tab::text), s.find),
 							 ' UNION ' ORDER BY s.col))
 	FROM rapport.subjects() AS s
+	LEFT JOIN rapport.subject AS o ON o.tab = s.tab AND o.col = s.col
 	CROSS JOIN LATERAL (
 		SELECT string_agg(format('%L, %s', p.col, coalesce(p.export_as, rapport.export_value(p.col, a.atttypid))), ', ' ORDER BY a.attnum) AS members
 		FROM rapport.personal_data AS p

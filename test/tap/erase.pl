@@ -55,6 +55,17 @@ sub keyed
 	return join ' ', sort @found;
 }
 
+# How many of these bytes the file of a relation has.
+sub having
+{
+	my ($relation, @bytes) = @_;
+	psql('CHECKPOINT');
+	my $path = psql("SELECT current_setting('data_directory') || '/' || pg_relation_filepath('$relation')");
+	open my $in, '<:raw', $path or die "$path: $!";
+	my $file = do { local $/; <$in> } // '';
+	return scalar grep { index($file, $_) >= 0 } @bytes;
+}
+
 psql("CREATE DATABASE $database", 'postgres');
 psql('SET client_min_messages = error; CREATE EXTENSION rapport CASCADE');
 psql(q{SELECT rapport.set_setting('password_memory', '1'), rapport.set_setting('password_ops', '1')});
@@ -95,6 +106,10 @@ psql('DROP TABLE source');
 psql('SELECT rapport.partition_candidates(2)');
 # Statistics, and rows that moved, are copies too.
 psql(q{UPDATE rapport.profile SET about = about || '!'});
+# Of each conversation half is sealed: what was said up to now, and before more is.
+psql(q{SET rapport.now = '2200-01-01'; SELECT rapport.seal_messages() FROM generate_series(1, 3)});
+psql(q{SELECT rapport.act_as(m.sender_id, true), rapport.send_message(c.conversation_id, 'again-' || m.seq, left(m.body, 20) || 'again')
+	FROM rapport.conversation AS c CROSS JOIN LATERAL rapport.message_range(c.conversation_id, 1, 40) AS m WHERE m.seq IN (1, c.last_seq)});
 psql('VACUUM ANALYZE');
 
 cmp_ok(dumped($marker), '>', 100, 'the dump has them');
@@ -104,13 +119,24 @@ my $export = psql("BEGIN; SELECT rapport.act_as($first, true); SELECT rapport.ex
 is(scalar(grep { $export !~ /$marker-$_/ } qw(name about tag external agent answer client body attrs 1@example.org)), 0,
 	'the export has every text');
 
-my $theirs = "SELECT md5(string_agg(m::text, ',' ORDER BY conversation_id, seq)) FROM rapport.message AS m WHERE sender_id <> ALL ('{$ids}')";
+my $all = 'rapport.conversation AS c CROSS JOIN LATERAL rapport.message_range(c.conversation_id, 1, 1000) AS m';
+my $theirs = "SELECT md5(string_agg(m::text, ',' ORDER BY c.conversation_id, seq)) FROM $all WHERE sender_id <> ALL ('{$ids}')";
+my $sealed = 'rapport.message_block AS b CROSS JOIN LATERAL rapport.block_messages(b.conversation_id, b.first_seq, b.data) AS m';
+is(psql("SELECT count(*) FROM (SELECT b.conversation_id FROM $sealed WHERE m.body ~ '$marker' INTERSECT SELECT m.conversation_id FROM rapport.message AS m WHERE m.body ~ '$marker') AS x") > 50,
+	1, 'what they said is sealed in part');
+# What was compressed together with their words, wherever it lies: its text is not to be seen there.
+my @blocks = map { pack 'H*', $_ } split /\n/, psql("SELECT DISTINCT encode(substr(b.data, octet_length(b.data) - 23), 'hex') FROM $sealed WHERE m.body ~ '$marker'");
+is(having('rapport.message_block', @blocks), scalar @blocks, @blocks . ' blocks with their words are in the file');
+is(scalar(grep { $export !~ /$marker-body-x{$_}"/ } 1 .. 20), 0, 'the export has what is sealed');
 my ($said, $others) = (psql($theirs), dumped($other));
 psql("SELECT rapport.erase_person_for(p) FROM unnest('{$ids}'::bigint[]) AS p");
 is(dumped($marker), 0, 'once erased, no line of a dump has them');
 is(psql($theirs), $said, 'the others keep what they said');
-is(psql(q{SELECT count(*) FROM rapport.conversation AS c WHERE last_seq <> (SELECT count(*) FROM rapport.message AS m WHERE m.conversation_id = c.conversation_id)}),
+is(psql(q{SELECT count(*) FROM rapport.conversation AS c WHERE last_seq <> (SELECT count(*) FROM rapport.message_range(c.conversation_id, 1, 1000))}),
 	0, 'without gaps');
+cmp_ok(psql('SELECT count(*) FROM rapport.message_block'), '>', 40, 'the blocks of others stay as they are');
+is(psql("SELECT count(*) FROM $sealed WHERE m.sender_id = ANY ('{$ids}')"), 0, 'no block has a message of theirs');
+is(having('rapport.message_block', @blocks), scalar @blocks, 'the blocks they were in are still in the file');
 
 my $keys = 'rapport.candidate_1 rapport.candidate_2 rapport.candidate_2_key rapport.candidate_key';
 is(keyed(split ',', $ids), $keys, 'their keys are in the files');
@@ -120,6 +146,14 @@ note("after VACUUM: $left");
 cmp_ok(psql('SELECT rapport.scrub()'), '>', 0, 'scrub() finds something to clear after VACUUM');
 is(filed($marker), '', 'after VACUUM and scrub() no file of the database has them');
 is(keyed(split ',', $ids), '', 'nor their keys');
+is(having('rapport.message_block', @blocks), 0, 'nor the blocks of messages');
+# Sealed once more, without them.
+psql(q{SET rapport.now = '2200-01-01'; SELECT rapport.seal_messages() FROM generate_series(1, 3)});
+is(psql($theirs), $said, 'sealed again the others keep what they said');
+is(psql('SELECT count(*) FROM rapport.message'), 0, 'all of it');
+psql('VACUUM ANALYZE');
+psql('SELECT rapport.scrub()');
+is(filed($marker), '', 'and no file has them');
 is(psql('SELECT rapport.scrub()'), 0, 'a second time there is nothing to do');
 like(filed($other), qr/rapport\.profile/, 'the others are in the files');
 psql('CREATE EXTENSION amcheck');

@@ -11,6 +11,7 @@ use Time::HiRes qw(time);
 my $dir = tempdir(CLEANUP => 1);
 my $key = join ' ', map { "extension/match/$_.c" } qw(bounds packed score text);
 my %target = (
+	block   => { with => 'extension/chat/block.c', libraries => '-lzstd', runs => 1_500_000, longest => 1200 },
 	key     => { with => $key, libraries => '-lm', runs => 3_500_000, longest => 1200 },
 	query   => { with => $key, libraries => '-lm', runs => 1_500_000, longest => 2200 },
 	value   => { with => $key, libraries => '-lm', runs => 2_000_000, longest => 1200 },
