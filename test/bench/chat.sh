@@ -1,13 +1,14 @@
 #!/bin/bash
-# Sending a message against a raw INSERT of the same row, 32 clients, with a
-# flush of the log that takes a millisecond: in turns, in one private cluster.
-# By time, and by what the server's processes for the clients take of the CPU.
+# Sending a message against a raw INSERT of the same row, and against statements
+# written by hand that change the same rows, 32 clients, with a flush of the log
+# that takes a millisecond: in turns, in one private cluster. By time, and by what
+# the server's processes for the clients take of the CPU.
 #
-#   chat.sh            prints the rounds and a line "bench: ..." for each of the two
+#   chat.sh            prints the rounds and a line "bench: ..." for each ratio
 #
 # SECONDS_A_ROUND (5) and ROUNDS (5) set how long it runs; peers/chat_insert.sql
-# is the peer, peers/chat_send.sql our side. It ends with an error where a
-# message that was acknowledged is missing or a number is skipped.
+# and peers/chat_same.sql are the peers, peers/chat_send.sql our side. It ends with
+# an error where a message that was acknowledged is missing or a number is skipped.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -49,14 +50,17 @@ verdict() { awk -v v="$1" -v b="$2" 'BEGIN { bar = substr(b, 3) + 0; print ((b ~
 "$cluster" install "$dir"
 sql -f - <"$here/test/bench/peers/chat_setup.sql"
 
-ratios=() costs=() sent=0
+ratios=() costs=() same_ratios=() same_costs=() sent=0
 for round in $(seq "${ROUNDS:-5}"); do
 	read -r _ insert insert_cpu <<<"$(run chat_insert.sql)"
 	read -r done send send_cpu <<<"$(run chat_send.sql)"
-	sent=$((sent + done))
+	read -r same_done same same_cpu <<<"$(run chat_same.sql)"
+	sent=$((sent + done + same_done))
+	same_ratios+=("$(divide "$send" "$same")")
+	same_costs+=("$(divide "$send_cpu" "$same_cpu")")
 	ratios+=("$(divide "$send" "$insert")")
 	costs+=("$(divide "$send_cpu" "$insert_cpu")")
-	echo "round $round: insert $insert/s, send $send/s, ratio ${ratios[-1]}; CPU $insert_cpu us, $send_cpu us, ratio ${costs[-1]}"
+	echo "round $round: insert $insert/s, same rows $same/s, send $send/s, ratios ${ratios[-1]} ${same_ratios[-1]}; CPU $insert_cpu us, $same_cpu us, $send_cpu us, ratios ${costs[-1]} ${same_costs[-1]}"
 done
 
 stored=$(sql -c 'SELECT count(*) FROM rapport.message')
@@ -74,3 +78,7 @@ value=$(median "${ratios[@]}")
 echo "bench: chat.send_vs_insert_1ms value=$value unit=x bar=>=0.40 $(verdict "$value" '>=0.40')"
 value=$(median "${costs[@]}")
 echo "bench: chat.send_cpu_vs_insert value=$value unit=x bar=<=6.5 $(verdict "$value" '<=6.5')"
+value=$(median "${same_ratios[@]}")
+echo "bench: chat.send_vs_same_effects value=$value unit=x bar=>=0.90 $(verdict "$value" '>=0.90')"
+value=$(median "${same_costs[@]}")
+echo "bench: chat.send_cpu_vs_same_effects value=$value unit=x bar=<=1.20 $(verdict "$value" '<=1.20')"

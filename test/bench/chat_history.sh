@@ -1,0 +1,114 @@
+#!/bin/bash
+# What messages take of the disk, and how many pages it takes to read them: plain
+# and sealed, in one private cluster with MESSAGES (10,000,000) of them.
+#
+#   chat_history.sh    prints what it does and a line "bench: ..." for each figure
+#
+# Pages are those a call touches, from EXPLAIN (BUFFERS) and with the catalogue
+# warm: the mean over 200 conversations that have rested for two weeks. All tables
+# and indexes of chat count for the bytes of a message. The first seal_messages()
+# over years of messages is followed by VACUUM FULL of rapport.message, as
+# operations.md says. It ends with an error where a sealed message is not what it was.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")/../.." && pwd)
+cluster=$here/test/cluster
+messages=${MESSAGES:-10000000}
+dir=$(mktemp -d "${TMPDIR:-/tmp}/rapport-bench.XXXXXX")
+: >"$dir/rapport-cluster"
+trap '"$cluster" down "$dir"' EXIT
+
+sql() { "$cluster" psql "$dir" -XAtq -v ON_ERROR_STOP=1 -v messages="$messages" -v texts=40000 "$@"; }
+
+# script FILE: runs it, from a folder that the cluster's owner may read.
+script() { sql -f - <"$here/test/bench/chat/$1"; }
+
+# bench NAME VALUE UNIT BAR
+bench() {
+	echo "bench: chat.$1 value=$2 unit=$3 bar=$4 $(awk -v v="$2" -v b="$4" 'BEGIN {
+		bar = substr(b, 3) + 0; print ((b ~ /^>/ ? v + 0 >= bar : v + 0 <= bar) ? "ok" : "short") }')"
+}
+
+# took WHAT: says how long it was since the last call.
+took() { echo "$1: $((SECONDS - since)) s"; since=$SECONDS; }
+
+tables="'{rapport.conversation,rapport.participant,rapport.message,rapport.message_block,rapport.message_dedupe,rapport.member}'::regclass[]"
+
+# bytes: what a message takes in all tables and indexes.
+bytes() { sql <<<"SELECT round(sum(pg_total_relation_size(t)) / :messages, 1) FROM unnest($tables) AS t"; }
+
+# pages: the mean of the pages that the last 50 messages take, over the sample.
+pages() { sql <<<'SELECT round(avg(bench_pages(format($$SELECT * FROM rapport.message_range(%s, %s, %s)$$, conversation_id, size - 49, size))), 1) FROM bench_sample'; }
+
+SHARED_BUFFERS=1GB FSYNC=off "$cluster" up "$dir"
+"$cluster" install "$dir"
+sql -c "ALTER SYSTEM SET work_mem = '512MB'" -c "ALTER SYSTEM SET maintenance_work_mem = '512MB'" -c "ALTER SYSTEM SET autovacuum = off" \
+	-c 'SELECT pg_reload_conf()' -c 'SET client_min_messages = warning' -c 'CREATE EXTENSION rapport CASCADE' >/dev/null
+since=$SECONDS
+script text.sql
+took 'texts'
+script load.sql
+sql -c 'VACUUM ANALYZE'
+took "$messages messages"
+sql -f - <<'SQL'
+CREATE TABLE bench_sample AS
+SELECT m.conversation_id, t.size
+FROM bench_talk AS t
+JOIN rapport.message AS m ON m.conversation_id = t.conversation_id AND m.seq = t.size
+WHERE t.size >= 50
+AND m.sent_at < rapport.now() - interval '14 days'
+ORDER BY md5(t.n::text)
+LIMIT 200;
+-- Twice: what the first call reads of the catalogue does not count.
+CREATE FUNCTION bench_pages(query text) RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	plan json;
+BEGIN
+	FOR i IN 1..2 LOOP
+		EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) ' || query INTO plan;
+	END LOOP;
+	RETURN (plan -> 0 -> 'Plan' ->> 'Shared Hit Blocks')::bigint + (plan -> 0 -> 'Plan' ->> 'Shared Read Blocks')::bigint;
+END;
+$$;
+-- What is read in all conversations, whoever keeps it.
+CREATE FUNCTION bench_digest() RETURNS text
+LANGUAGE sql
+AS $$
+	SELECT format('%s %s', count(*), sum(hashtextextended(m::text, 0)))
+	FROM rapport.conversation AS c
+	CROSS JOIN LATERAL rapport.message_range(c.conversation_id, 1, c.last_seq) AS m;
+$$;
+SQL
+sql <<<"SELECT format('%s conversations; messages in one: median %s, mean %s, largest %s; a text has %s bytes', count(*), percentile_disc(.5) WITHIN GROUP (ORDER BY size),
+	round(avg(size)), max(size), (SELECT round(avg(octet_length(body)), 1) FROM bench_text)) FROM bench_talk"
+
+plain_bytes=$(bytes)
+plain_pages=$(pages)
+digest=$(sql -c 'SELECT bench_digest()')
+since=$SECONDS
+calls=0
+while [ "$(sql -c 'SELECT rapport.seal_messages(50000)')" -gt 0 ]; do calls=$((calls + 1)); done
+took "sealing in $calls calls"
+sql -c 'VACUUM FULL rapport.message' -c 'VACUUM ANALYZE'
+sql <<<"SELECT format('%s of %s messages are sealed, in %s blocks of %s parts; tables: %s', :messages - (SELECT count(*) FROM rapport.message), :messages,
+	count(*) FILTER (WHERE part = 0), count(*), (SELECT string_agg(format('%s %s', t, pg_size_pretty(pg_total_relation_size(t))), ', ') FROM unnest($tables) AS t))
+	FROM rapport.message_block"
+if [ "$(sql -c 'SELECT bench_digest()')" != "$digest" ]; then
+	echo 'chat_history.sh: what is sealed is not what it was' >&2
+	exit 1
+fi
+bench bytes_plain "$plain_bytes" B '<=225'
+bench bytes_sealed "$(bytes)" B '<=50'
+bench history_pages_plain "$plain_pages" pages '<=56'
+bench history_pages_sealed "$(pages)" pages '<=8'
+
+# As somebody with many conversations: the first 30 of the inbox.
+me=$(sql -c 'SELECT person_id FROM rapport.member GROUP BY person_id HAVING count(*) >= 200 ORDER BY count(*), person_id LIMIT 1')
+as_me() { sql -c "SELECT rapport.act_as($me)" -c "SELECT bench_pages('$1')" | tail -n 1; }
+bench inbox_buffers "$(as_me 'SELECT * FROM rapport.conversations(30)')" pages '<=40'
+if [ "$(sql -c "SELECT to_regproc('rapport.sync') IS NOT NULL")" = t ]; then
+	cursor=$(sql -c "SELECT rapport.act_as($me)" -c 'SELECT rapport.sync() ->> $$cursor$$' | tail -n 1)
+	bench sync_pages_idle "$(as_me "SELECT * FROM rapport.sync(''$cursor'')")" pages '<=40'
+fi
