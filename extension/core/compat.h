@@ -64,6 +64,13 @@
 #define core_test_old_snapshot(snapshot, relation, page) TestForOldSnapshot(snapshot, relation, page)
 #endif
 
+/* PG16 asks for the table of an index whose page it may reuse. */
+#if PG_VERSION_NUM >= 160000
+#define core_gist_new_buffer(index, table) gistNewBuffer(index, table)
+#else
+#define core_gist_new_buffer(index, table) gistNewBuffer(index)
+#endif
+
 /* PG16 frees the extra data of settings with guc_free(). */
 #if PG_VERSION_NUM >= 160000
 #define core_guc_malloc(size) guc_malloc(LOG, size)

@@ -1,34 +1,38 @@
 /*
- * The insertion of match_gist: one that takes the way down GiST would take, but
- * chooses by the penalty itself instead of through the function manager, and
- * logs bounds that grow as the bytes that change instead of as a tuple; those
- * are most of what an insertion changes besides its leaf. Pages, their locks and
- * every other record are GiST's, and so is what happens seldom: a page that must
- * be split, a split to be finished, keys or bounds of another format, an index
- * without a log or of several columns are left to gistinsert().
+ * The insertion of match_gist: the way down is GiST's, with the penalty computed
+ * in place instead of through the function manager, and it writes less to the
+ * log. Bounds that grow are logged by the bytes that change, and a split by the
+ * half that moves; GiST logs the whole tuple and both halves. A full leaf is
+ * cleared of dead rows before it is split. What happens seldom is left to
+ * gistinsert(): an inner page or the root to be split, a split to be finished,
+ * keys or bounds of another format, nulls, an index without a log or of several
+ * columns.
  *
  * The protocol is that of access/gist/gist.c. One page is locked at a time, first
  * shared; who has to change it locks it again and looks at it anew. A page whose
  * NSN is above the LSN that its parent had when its downlink was read was split
  * since, and its downlink may not cover the key: the way starts again at the root
- * (GiST goes back to the parent; it is as right and needs no stack). A parent
- * grows before the page below it gets the key, so that whoever finds the key
- * missing between the two, after a crash too, has bounds that are too large at
- * worst. Growing advances the LSN of the page, as any other inserter expects who
- * compares it between two locks: that is why an index without a log is left out.
+ * (GiST goes back to the parent; the root is as right and needs no stack). A
+ * parent grows before the page below it gets the key, so that at any time, after
+ * a crash too, bounds are too large at worst. Growing advances the LSN of the
+ * page, as others expect who compare it before and after they change locks: that
+ * is why an index without a log is left out.
  *
- * The bytes are logged by generic WAL. Its check of consistency knows nothing of
- * the hints on a page of GiST, but inner pages have none: leaves are GiST's.
+ * Bytes are logged by generic WAL. wal_consistency_checking does not spare hints
+ * in its records, as it does in GiST's, so leaves with entries marked as dead
+ * are changed by GiST alone; inner pages have no hints.
  */
 #include "postgres.h"
 
 #include "access/generic_xlog.h"
 #include "access/gist_private.h"
 #include "access/tableam.h"
+#include "access/xloginsert.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/predicate.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -65,11 +69,81 @@ typedef struct Insertion
 	MatchBounds bounds;
 	int			lane;
 	BlockNumber block;
+	BlockNumber above;			/* the page with its downlink, when that was read */
 	XLogRecPtr	parent;			/* the LSN of the page above when the downlink was read */
 	XLogRecPtr	chosen_at;		/* the LSN at which the page below was chosen, if it was */
 	OffsetNumber chosen;
 	Size		needed;			/* what the tuple takes of a page */
 } Insertion;
+
+/*
+ * What is to be changed on a page, in the form of generic WAL: offset, length,
+ * bytes. GenericXLogFinish() would find the same by comparing all of the page
+ * with a copy, which takes a tenth of an update.
+ */
+typedef struct Delta
+{
+	int			size;
+	char		fragments[512];
+} Delta;
+
+#define FRAGMENT_HEADER (2 * sizeof(OffsetNumber))
+
+static void
+add_fragment(Delta *delta, OffsetNumber at, const void *bytes, OffsetNumber length)
+{
+	OffsetNumber header[2] = {at, length};
+
+	Assert(delta->size + FRAGMENT_HEADER + length <= sizeof(delta->fragments));
+	memcpy(delta->fragments + delta->size, header, FRAGMENT_HEADER);
+	memcpy(delta->fragments + delta->size + FRAGMENT_HEADER, bytes, length);
+	delta->size += FRAGMENT_HEADER + length;
+}
+
+/* Of bytes for some place on the page those that differ, close ones together. */
+static void
+add_difference(Delta *delta, Page page, OffsetNumber at, const void *bytes, int length)
+{
+	const char *old = (const char *) page + at;
+	const char *new = bytes;
+	int			end;
+
+	for (int i = 0; i < length; i = end)
+	{
+		end = i + 1;
+		if (old[i] == new[i])
+			continue;
+		for (int j = end; j < length && j - end <= (int) FRAGMENT_HEADER; j++)
+		{
+			if (old[j] != new[j])
+				end = j + 1;
+		}
+		add_fragment(delta, at + i, new + i, end - i);
+	}
+}
+
+/* Changes the page and logs it. */
+static void
+change(Buffer buffer, Delta *delta)
+{
+	Page		page = BufferGetPage(buffer);
+	OffsetNumber header[2];
+	XLogRecPtr	lsn;
+
+	START_CRIT_SECTION();
+	for (const char *at = delta->fragments; at < delta->fragments + delta->size; at += FRAGMENT_HEADER + header[1])
+	{
+		memcpy(header, at, FRAGMENT_HEADER);
+		memcpy((char *) page + header[0], at + FRAGMENT_HEADER, header[1]);
+	}
+	MarkBufferDirty(buffer);
+	XLogBeginInsert();
+	XLogRegisterBuffer(0, buffer, REGBUF_STANDARD);
+	XLogRegisterBufData(0, delta->fragments, delta->size);
+	lsn = XLogInsert(RM_GENERIC_ID, 0);
+	PageSetLSN(page, lsn);
+	END_CRIT_SECTION();
+}
 
 /* Bounds that can grow in their place, or NULL. */
 static inline const MatchBounds *
@@ -136,16 +210,16 @@ visit_inner(Insertion *in, Buffer buffer, bool exclusive)
 	match_bounds_add(&wide, &in->bounds);
 	if (memcmp(&wide, old, sizeof(wide)) != 0)
 	{
-		GenericXLogState *state;
+		Delta		delta;
 
 		if (!exclusive)
 			return CHANGE;
 		CheckForSerializableConflictIn(in->index, NULL, in->block);
-		state = GenericXLogStart(in->index);
-		memcpy((char *) GenericXLogRegisterBuffer(state, buffer, 0) + ((const char *) old - (const char *) page),
-			   &wide, sizeof(wide));
-		GenericXLogFinish(state);
+		delta.size = 0;
+		add_difference(&delta, page, (const char *) old - (const char *) page, &wide, sizeof(wide));
+		change(buffer, &delta);
 	}
+	in->above = in->block;
 	in->block = ItemPointerGetBlockNumber(&tuple->t_tid);
 	in->parent = lsn;
 	in->chosen_at = InvalidXLogRecPtr;
@@ -206,17 +280,209 @@ find_dead(const Insertion *in, Buffer buffer)
 	return true;
 }
 
+/* Where on a full leaf there is room between two tuples that stayed when others went; 0 if there is none. */
+static LocationIndex
+find_gap(const Insertion *in, Page page)
+{
+	bool		used[BLCKSZ / MAXIMUM_ALIGNOF] = {false};
+	Size		units = IndexTupleSize(in->tuple) / MAXIMUM_ALIGNOF;
+	Size		run = 0;
+
+	if (GistPageHasGarbage(page) || PageGetExactFreeSpace(page) < sizeof(ItemIdData))
+		return 0;
+	for (OffsetNumber i = FirstOffsetNumber; i <= PageGetMaxOffsetNumber(page); i = OffsetNumberNext(i))
+	{
+		ItemId		id = PageGetItemId(page, i);
+
+		memset(used + ItemIdGetOffset(id) / MAXIMUM_ALIGNOF, true, MAXALIGN(ItemIdGetLength(id)) / MAXIMUM_ALIGNOF);
+	}
+	for (Size at = ((PageHeader) page)->pd_upper / MAXIMUM_ALIGNOF; at < ((PageHeader) page)->pd_special / MAXIMUM_ALIGNOF; at++)
+	{
+		run = used[at] ? 0 : run + 1;
+		if (run == units)
+			return (at + 1 - units) * MAXIMUM_ALIGNOF;
+	}
+	return 0;
+}
+
+static void
+put_into_gap(const Insertion *in, Buffer buffer, LocationIndex gap)
+{
+	Page		page = BufferGetPage(buffer);
+	LocationIndex lower = ((PageHeader) page)->pd_lower;
+	LocationIndex new_lower = lower + sizeof(ItemIdData);
+	ItemIdData	id;
+	Delta		delta;
+
+	delta.size = 0;
+	ItemIdSetNormal(&id, gap, IndexTupleSize(in->tuple));
+	add_fragment(&delta, offsetof(PageHeaderData, pd_lower), &new_lower, sizeof(new_lower));
+	/* What free space holds is not the same where the log is replayed. */
+	add_fragment(&delta, lower, &id, sizeof(id));
+	add_difference(&delta, page, gap, in->tuple, IndexTupleSize(in->tuple));
+	change(buffer, &delta);
+}
+
+/* The downlink to a page among those of another; 0 if it is not there. */
+static OffsetNumber
+find_downlink(Page page, BlockNumber block)
+{
+	for (OffsetNumber i = FirstOffsetNumber; i <= PageGetMaxOffsetNumber(page); i = OffsetNumberNext(i))
+	{
+		IndexTuple	tuple = (IndexTuple) PageGetItem(page, PageGetItemId(page, i));
+
+		if (ItemPointerGetBlockNumber(&tuple->t_tid) == block)
+			return i;
+	}
+	return InvalidOffsetNumber;
+}
+
+/* How the operator class splits what is on a leaf; false if it holds a null. */
+static bool
+pick_split(const Insertion *in, Page page, GIST_SPLITVEC *halves)
+{
+	int			n = PageGetMaxOffsetNumber(page);
+	GistEntryVector *entries = palloc0(GEVHDRSZ + (n + 1) * sizeof(GISTENTRY));
+
+	entries->n = n + 1;			/* the first is not used */
+	for (OffsetNumber i = FirstOffsetNumber; i <= n; i++)
+	{
+		IndexTuple	tuple = (IndexTuple) PageGetItem(page, PageGetItemId(page, i));
+		bool		null;
+		Datum		key = index_getattr(tuple, 1, RelationGetDescr(in->index), &null);
+
+		if (null)
+			return false;
+		gistentryinit(entries->vector[i], key, in->index, page, i, true);
+	}
+	FunctionCall2(index_getprocinfo(in->index, 1, GIST_PICKSPLIT_PROC), PointerGetDatum(entries), PointerGetDatum(halves));
+	return true;
+}
+
+/*
+ * Splits a full leaf, without the tuple that is to go in, in one record of three
+ * pages: the smaller half goes to a new page, and the parent gets its downlink.
+ * The larger half stays where it lies, so that of its page only line pointers
+ * are logged; put_into_gap() uses the space between. GiST logs both halves.
+ *
+ * There is no state in between, and so no follow-right flag. The page's NSN has
+ * to be above the LSN of any parent read before, and above where the log was
+ * when a VACUUM began that must find the moved half, and not above the LSN that
+ * the parent gets; the log is between the two now.
+ */
+static Outcome
+split(Insertion *in, Buffer buffer)
+{
+	Page		page = BufferGetPage(buffer);
+	GISTPageOpaque opaque = GistPageGetOpaque(page);
+	Buffer		parent;
+	Buffer		other;
+	OffsetNumber downlink;
+	GIST_SPLITVEC halves;
+	bool		left_moves;
+	OffsetNumber *moved;
+	OffsetNumber *kept;
+	int			moving;
+	int			keeping;
+	union
+	{
+		IndexTupleData header;
+		char		bytes[sizeof(IndexTupleData) + sizeof(MatchBounds)];
+	}			link;
+	GenericXLogState *state;
+	Page		image;
+	ItemIdData	ids[MaxIndexTuplesPerPage];
+
+	if (in->block == GIST_ROOT_BLKNO || GistPageHasGarbage(page) || !pick_split(in, page, &halves))
+		return LEFT_TO_GIST;
+	left_moves = halves.spl_nleft < halves.spl_nright;
+	moved = left_moves ? halves.spl_left : halves.spl_right;
+	moving = left_moves ? halves.spl_nleft : halves.spl_nright;
+	kept = left_moves ? halves.spl_right : halves.spl_left;
+	keeping = left_moves ? halves.spl_nright : halves.spl_nleft;
+
+	/* From a child to its parent, as GiST goes when it splits. */
+	parent = ReadBuffer(in->index, in->above);
+	LockBuffer(parent, GIST_EXCLUSIVE);
+	gistcheckpage(in->index, parent);
+	image = BufferGetPage(parent);
+	if (GistFollowRight(image) || GistPageIsLeaf(image) || PageGetFreeSpace(image) < sizeof(link) + sizeof(ItemIdData) ||
+		(downlink = find_downlink(image, in->block)) == InvalidOffsetNumber || bounds_at(in, image, downlink) == NULL)
+	{
+		UnlockReleaseBuffer(parent);
+		return LEFT_TO_GIST;
+	}
+	CheckForSerializableConflictIn(in->index, NULL, in->block);
+	CheckForSerializableConflictIn(in->index, NULL, in->above);
+	other = core_gist_new_buffer(in->index, in->table);
+	PredicateLockPageSplit(in->index, in->block, BufferGetBlockNumber(other));
+
+	state = GenericXLogStart(in->index);
+	image = GenericXLogRegisterBuffer(state, other, GENERIC_XLOG_FULL_IMAGE);
+	gistinitpage(image, F_LEAF);
+	GistPageGetOpaque(image)->rightlink = opaque->rightlink;
+	GistPageSetNSN(image, GistPageGetNSN(page));
+	for (int i = 0; i < moving; i++)
+	{
+		ItemId		id = PageGetItemId(page, moved[i]);
+
+		if (PageAddItem(image, PageGetItem(page, id), ItemIdGetLength(id), InvalidOffsetNumber, false, false) == InvalidOffsetNumber)
+			elog(ERROR, "half of a page does not fit into a page of index \"%s\"", RelationGetRelationName(in->index));
+	}
+
+	image = GenericXLogRegisterBuffer(state, buffer, 0);
+	GistPageGetOpaque(image)->rightlink = BufferGetBlockNumber(other);
+	GistPageSetNSN(image, GetXLogInsertRecPtr() + 1);
+	for (int i = 0; i < keeping; i++)
+		ids[i] = *PageGetItemId(page, kept[i]);
+	memcpy(((PageHeader) image)->pd_linp, ids, keeping * sizeof(ItemIdData));
+	((PageHeader) image)->pd_lower = SizeOfPageHeaderData + keeping * sizeof(ItemIdData);
+
+	image = GenericXLogRegisterBuffer(state, parent, 0);
+	memcpy(&link, PageGetItem(image, PageGetItemId(image, downlink)), sizeof(link));
+	memcpy(unconstify(MatchBounds *, bounds_at(in, image, downlink)),
+		   DatumGetPointer(left_moves ? halves.spl_rdatum : halves.spl_ldatum), sizeof(MatchBounds));
+	memcpy(link.bytes + sizeof(IndexTupleData), DatumGetPointer(left_moves ? halves.spl_ldatum : halves.spl_rdatum), sizeof(MatchBounds));
+	ItemPointerSetBlockNumber(&link.header.t_tid, BufferGetBlockNumber(other));
+	if (PageAddItem(image, (Item) &link, sizeof(link), InvalidOffsetNumber, false, false) == InvalidOffsetNumber)
+		elog(ERROR, "no room for a downlink in index \"%s\"", RelationGetRelationName(in->index));
+	GenericXLogFinish(state);
+
+	UnlockReleaseBuffer(other);
+	UnlockReleaseBuffer(parent);
+	return AGAIN;
+}
+
 static Outcome
 visit_leaf(Insertion *in, Buffer buffer)
 {
 	Page		page = BufferGetPage(buffer);
-	List	   *split;
+	List	   *none;
 
-	if (room_of(page) < in->needed && !(find_dead(in, buffer) && room_of(page) >= in->needed))
-		return LEFT_TO_GIST;
+	if (room_of(page) < in->needed)
+	{
+		LocationIndex gap = find_gap(in, page);
+
+		if (gap != 0)
+		{
+			CheckForSerializableConflictIn(in->index, NULL, in->block);
+			put_into_gap(in, buffer, gap);
+			return DONE;
+		}
+		if (!find_dead(in, buffer) || room_of(page) < in->needed)
+		{
+			MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "match_gist split", ALLOCSET_DEFAULT_SIZES);
+			MemoryContext old = MemoryContextSwitchTo(context);
+			Outcome		outcome = split(in, buffer);
+
+			MemoryContextSwitchTo(old);
+			MemoryContextDelete(context);
+			return outcome;
+		}
+	}
 	CheckForSerializableConflictIn(in->index, NULL, in->block);
 	/* Deletes what is marked first, if it must. It does not split, so it asks for no rules. */
-	gistplacetopage(in->index, 0, NULL, buffer, &in->tuple, 1, InvalidOffsetNumber, NULL, InvalidBuffer, &split,
+	gistplacetopage(in->index, 0, NULL, buffer, &in->tuple, 1, InvalidOffsetNumber, NULL, InvalidBuffer, &none,
 					true, in->table, false);
 	return DONE;
 }
@@ -269,6 +535,7 @@ match_insert(Relation index, Datum *values, bool *nulls, ItemPointer row, Relati
 	if (RelationNeedsWAL(index) && IndexRelationGetNumberOfAttributes(index) == 1 && !nulls[0] &&
 		VARATT_IS_4B_U(key) && MATCH_KIND(((const MatchKey *) key)->head) == MATCH_KEY &&
 		index_getprocinfo(index, 1, GIST_UNION_PROC)->fn_addr == match_gist_union &&
+		index_getprocinfo(index, 1, GIST_PICKSPLIT_PROC)->fn_addr == match_gist_picksplit &&
 		index_getprocinfo(index, 1, GIST_PENALTY_PROC)->fn_addr == match_gist_penalty)
 	{
 		Insertion	in = {.index = index, .table = table};

@@ -11,6 +11,7 @@
 /* By these an index is known as one that grows by these rules. */
 extern PGDLLEXPORT Datum match_gist_union(PG_FUNCTION_ARGS);
 extern PGDLLEXPORT Datum match_gist_penalty(PG_FUNCTION_ARGS);
+extern PGDLLEXPORT Datum match_gist_picksplit(PG_FUNCTION_ARGS);
 
 /* The lane an index clusters by; looked up once for a function of an open index. */
 extern int	match_gist_lane(FmgrInfo *function);

@@ -27,13 +27,26 @@ CREATE FUNCTION key_of(id bigint) RETURNS rapport.match_key LANGUAGE sql AS $$
 		traits => ARRAY[1 + id::integer % 2, 1 + (random() * 5)::integer], wants => ARRAY[4 - 2 * (id::integer % 2), 127], ages => '[18,99]', max_distance_km => 80,
 		active_on => '2026-01-01'::date - (random() * 60)::integer, quality => random())
 $$;
--- Ordered as match_gist does it, and as GiST does, which marks dead entries.
-CREATE FUNCTION look(viewer bigint) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off AS $$
+-- How many a viewer finds: in order, as match_gist does it; in none, as GiST does, which marks dead entries; and without the index.
+CREATE FUNCTION in_order(viewer bigint) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET enable_sort = off AS $$
 DECLARE
 	q rapport.match_query := (SELECT rapport.match_query(key, '2026-01-02') FROM people WHERE id = viewer);
 BEGIN
-	RETURN (SELECT count(*) FROM (SELECT FROM people WHERE key OPERATOR(rapport.@@) q ORDER BY key OPERATOR(rapport.<->) q LIMIT 50) AS t)
-		+ (SELECT count(*) FROM (SELECT FROM people WHERE key OPERATOR(rapport.@@) q LIMIT 500) AS t);
+	RETURN (SELECT count(*) FROM (SELECT FROM people WHERE key OPERATOR(rapport.@@) q ORDER BY key OPERATOR(rapport.<->) q OFFSET 0) AS t);
+END
+$$;
+CREATE FUNCTION in_none(viewer bigint) RETURNS bigint LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+	q rapport.match_query := (SELECT rapport.match_query(key, '2026-01-02') FROM people WHERE id = viewer);
+BEGIN
+	RETURN (SELECT count(*) FROM people WHERE key OPERATOR(rapport.@@) q);
+END
+$$;
+CREATE FUNCTION by_reading(viewer bigint) RETURNS bigint LANGUAGE plpgsql SET enable_indexscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+	q rapport.match_query := (SELECT rapport.match_query(key, '2026-01-02') FROM people WHERE id = viewer);
+BEGIN
+	RETURN (SELECT count(*) FROM people WHERE key OPERATOR(rapport.@@) q);
 END
 $$;
 CREATE TABLE people (id bigint PRIMARY KEY, key rapport.match_key);
@@ -44,9 +57,14 @@ SQL
 my $standby = "$dir/standby";
 system("$bin/pg_basebackup", '-D', $standby, '-R', '-c', 'fast') == 0 or die 'pg_basebackup';
 open my $conf, '>>', "$standby/postgresql.conf" or die "conf: $!";
-print $conf "port = 5433\n";
+print $conf "port = 5433\nmax_standby_streaming_delay = -1\n";
 close $conf;
 sub standby { return system("$bin/pg_ctl", '-s', '-w', '-D', $standby, '-l', "$standby.log", @_) == 0 }
+END
+{
+	local $?;
+	standby('-m', 'immediate', 'stop') if $standby && -e "$standby/postmaster.pid";
+}
 standby('start') or die 'the standby does not start';
 
 # What a query prints there.
@@ -75,7 +93,11 @@ my $scripts = tempdir(CLEANUP => 1);
 my %script = (
 	update => "\\set id random(1, 2000)\nUPDATE people SET key = key_of(id) WHERE id = :id;\n",
 	insert => "INSERT INTO people SELECT id, key_of(id) FROM (SELECT nextval('more') AS id) AS i;\n",
-	read => "\\set id random(1, 2000)\nSELECT look(:id);\n");
+	delete => "DELETE FROM people WHERE id IN (SELECT id FROM people WHERE id > 2000 ORDER BY id LIMIT 30);\n",
+	vacuum => "VACUUM people;\n",
+	# In one snapshot, whatever the others do.
+	read => "\\set id random(1, 2000)\nBEGIN ISOLATION LEVEL REPEATABLE READ;\n"
+		. "SELECT 1 / (in_order(:id) = by_reading(:id))::integer, 1 / (in_none(:id) = by_reading(:id))::integer;\nCOMMIT;\n");
 for my $name (keys %script)
 {
 	open my $out, '>', "$scripts/$name.sql" or die "$name: $!";
@@ -101,7 +123,9 @@ sub records
 	open my $in, '-|', "$bin/pg_waldump -p $dir/data/pg_wal -s $since -e $end" or die "pg_waldump: $!";
 	while (<$in>)
 	{
-		$count{"$1 $2"}++ if m{/$node } && /^rmgr: (\w+) .* desc: ([A-Za-z_]+)/;
+		next unless m{/$node } && /^rmgr: (\w+) .* desc: ([A-Za-z_]+)/;
+		# Of three pages: a split.
+		$count{$1 eq 'Generic' ? /blkref #2/ ? 'split' : 'bytes' : $2}++;
 	}
 	close $in;
 	return \%count;
@@ -120,26 +144,44 @@ sub is_right
 	return $check;
 }
 
-# Eight writers into one small index: splits side by side, and bounds that grow.
+# Eight writers into one small index: splits side by side, and bounds that grow;
+# here and on the standby others read.
 my $since = $cluster->query('SELECT pg_current_wal_flush_lsn()');
+open my $log_there, '-|', "PGPORT=5433 $bin/pgbench -n -c 2 -T @{[ 2 * $seconds ]} -f $scripts/read.sql postgres 2>&1" or die "pgbench: $!";
 my ($status, $log) = load(10, 'insert.sql@8', 'read.sql@2');
 is($status, 0, 'eight insert, two read') or diag($log);
 is_right('inserted');
 my $records = records($since, 'people_key');
-cmp_ok($records->{'Gist PAGE_SPLIT'} // 0, '>', 20, 'pages were split');
-cmp_ok($records->{'Generic Generic'} // 0, '>', 100, 'bounds grew byte by byte') or diag(explain($records));
+cmp_ok($records->{split} // 0, '>', 20, 'pages were split');
+cmp_ok($records->{bytes} // 0, '>', 100, 'bounds grew byte by byte') or diag(explain($records));
 
-# Rows that die all the time: full pages are cleared of them.
+# Rows that die all the time: full pages are cleared of them. Some minor releases
+# of PostgreSQL replay that with a flag which the primary does not set (harmless;
+# 15.18 does, 15.20 does not), so there pages cannot be compared from here on.
+chomp(my $include = qx{$bin/pg_config --includedir-server});
+open my $header, '<', "$include/access/gist.h" or die "gist.h: $!";
+if (grep { /GistMarkTuplesDeleted/ } <$header>)
+{
+	ok(replayed(), 'the standby replays the splits, every page as here');
+	$cluster->query($_) for 'ALTER SYSTEM SET wal_consistency_checking = \'\'', 'SELECT pg_reload_conf()';
+}
 $since = $cluster->query('SELECT pg_current_wal_flush_lsn()');
 ($status, $log) = load(8, 'update.sql@7', 'read.sql@1');
 is($status, 0, 'seven update, one reads') or diag($log);
+my $there = do { local $/; <$log_there> };
+ok(close($log_there), 'two read on the standby meanwhile') or diag($there);
 my $check = is_right('updated');
 $records = records($since, 'people_key');
-cmp_ok($records->{'Gist DELETE'} // 0, '>', 20, 'full pages were cleared of dead rows') or diag(explain($records));
+cmp_ok($records->{DELETE} // 0, '>', 20, 'full pages were cleared of dead rows') or diag(explain($records));
 my $pages = 'SELECT pg_relation_size(\'people_key\') / 8192';
 my $grown = $cluster->query($pages);
 $cluster->query('REINDEX INDEX people_key');
 cmp_ok($grown, '<', 3 * $cluster->query($pages), "so that $grown pages were enough");
+
+# VACUUM finds what a split moves to a page that it has read, and pages come back.
+($status, $log) = load(8, 'insert.sql@40', 'update.sql@40', 'delete.sql@10', 'read.sql@4', 'vacuum.sql@2');
+is($status, 0, 'with deletes and VACUUM') or diag($log);
+is_right('vacuumed');
 
 ok(replayed(), 'a standby replays all of it, every page as here');
 is(there($check), '0|', 'and its index is right');
@@ -174,5 +216,4 @@ for my $case ([ 'CREATE UNLOGGED TABLE', '(key)' ], [ 'CREATE TABLE', '(key, key
 	$cluster->query('DROP TABLE other');
 }
 
-standby('-m', 'fast', 'stop');
 done_testing();
