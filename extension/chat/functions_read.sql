@@ -271,6 +271,13 @@ BEGIN
 	ELSIF mark.seq NOT BETWEEN 0 AND it.last_seq THEN
 		PERFORM rapport.fail('out_of_range', pg_catalog.format('seq is 0 to %s, the last message.', it.last_seq));
 	END IF;
+	-- In the order of a send: both may mark at once.
+	PERFORM FROM rapport.member AS m
+	JOIN rapport.participant AS p ON p.conversation_id = mark.conversation_id AND p.person_id = m.person_id
+	WHERE m.conversation_id = mark.conversation_id
+	AND NOT it.is_group
+	ORDER BY m.person_id
+	FOR NO KEY UPDATE OF m;
 	UPDATE rapport.member AS m
 	SET read_seq = CASE WHEN is_read THEN greatest(m.read_seq, mark.seq) ELSE m.read_seq END,
 		delivered_seq = greatest(m.delivered_seq, mark.seq)
