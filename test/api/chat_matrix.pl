@@ -4,6 +4,8 @@
 # a second call does, and how it is undone. Every line of chat_matrix.tsv is done
 # in a conversation of its own; what happens is what the line says.
 #
+# What lies in a sealed block is as what does not.
+#
 # A route of chat without a line fails, and so does a line whose verb has no route.
 use strict;
 use warnings;
@@ -81,6 +83,21 @@ BEGIN
 		PERFORM pg_temp.does((who ->> 'writer')::bigint, format('send_intro(%s, %L)', who ->> 'other', 'a needle before'));
 	END IF;
 	RETURN who || jsonb_build_object('group', club, 'direct', talk);
+END $$;
+-- A conversation with a past of 300 messages, of which a block is sealed; how many blocks.
+CREATE FUNCTION pg_temp.seal(talk bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	last bigint := (SELECT c.last_seq FROM rapport.conversation AS c WHERE c.conversation_id = talk);
+BEGIN
+	UPDATE rapport.message AS m SET sent_at = m.sent_at - interval '100 days' WHERE m.conversation_id = talk;
+	DELETE FROM rapport.message_dedupe AS d WHERE d.conversation_id = talk;
+	INSERT INTO rapport.message (conversation_id, seq, sender_id, sent_at, client_id, body)
+	SELECT talk, n, p.person_id, rapport.now() - interval '99 days', 'past' || n, 'hay'
+	FROM (SELECT min(x.person_id) AS person_id FROM rapport.participant AS x WHERE x.conversation_id = talk AND x.left_seq IS NULL) AS p, generate_series(last + 1, 300) AS n;
+	UPDATE rapport.conversation AS c SET last_seq = 300 WHERE c.conversation_id = talk;
+	UPDATE rapport.member AS m SET last_seq = 300 WHERE m.conversation_id = talk AND NOT m.is_group;
+	PERFORM rapport.seal_conversation(talk, rapport.now() - interval '90 days', 10000);
+	RETURN (SELECT count(*) FROM rapport.message_block AS b WHERE b.conversation_id = talk AND b.first_seq = 1);
 END $$;
 -- A conversation as somebody sees it.
 CREATE FUNCTION pg_temp.seen(talk bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -204,6 +221,20 @@ sub happens {
 	my $again = attempt($by, $call, $talk);
 	$got{retry} = "$again, " . (rows($talk) eq $rows ? 'nothing changes' : 'once more');
 
+	# The same where the message lies in a sealed block.
+	$got{sealed} = 'n/a';
+	if ($place =~ /^(?:group|direct)$/) {
+		my $short = sub { join '|', map { join ' ', @$_{qw(seq state)}, $_->{body} // '', scalar @{ $_->{reactions} } } grep { $_->{seq} <= ($place eq 'direct' ? 2 : 5) } @{ $_[0]{seen} // [] } };
+		my $plain = $short->($after);
+		scene($strangers);
+		my $sealed = $scene->{ $place eq 'direct' ? 'direct' : 'group' };
+		die "$call: not sealed" if ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT pg_temp.seal($sealed)") < 1;
+		my $was = view($other, $sealed);
+		my $done = attempt($by, $call, $sealed);
+		my $is = view($other, $sealed);
+		$got{sealed} = "$done, $was->{found}>$is->{found}, " . ($line->{call} =~ /^send/ || $short->($is) eq $plain ? 'as unsealed' : 'differs');
+	}
+
 	# Back again, as who did it and somebody else see it; sends and events leave their traces.
 	if ($line->{undo_call} ne '-') {
 		scene($strangers);
@@ -230,6 +261,7 @@ sub happens {
 	return \%got;
 }
 
+sql(q{SELECT rapport.set_setting('message_edit_minutes', '0')});
 my (@columns, @lines);
 open my $table, '<', 'test/api/chat_matrix.tsv' or die "chat_matrix.tsv: $!";
 while (my $line = <$table>) {
@@ -266,5 +298,6 @@ subtest 'what is planted is found' => sub {
 	isnt($got->{events}, $line->{events}, 'nor does the stream');
 	is(happens($line)->{sync}, $line->{sync}, 'as before');
 };
+sql(q{SELECT rapport.set_setting('message_edit_minutes', NULL)});
 ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT pg_drop_replication_slot('chat_matrix') \\g /dev/null\nDROP PUBLICATION chat_matrix");
 done_testing;
