@@ -26,6 +26,9 @@ spent() {
 	awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($14 + $15) / hz }' "/proc/$(head -n 1 "$dir/data/postmaster.pid")/stat"
 }
 
+# alone: waits until everybody else's process has ended, and its time is counted.
+alone() { until [ "$(sql -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")" -eq 1 ]; do sleep 0.1; done; }
+
 # run SCRIPT: one round of it; prints "transactions tps", and us of CPU each.
 run() {
 	local before done tps
@@ -33,8 +36,16 @@ run() {
 	read -r done tps < <("$cluster" exec "$dir" pgbench -n -M prepared -c "$clients" -j 2 \
 		-T "${SECONDS_A_ROUND:-5}" -D started=0 -D conversations="$conversations" -f "test/bench/peers/$1" postgres 2>&1 |
 		sed -n -e 's/.*actually processed: \([0-9]*\).*/\1/p' -e 's/^tps = \([0-9.]*\).*/\1/p' -e '/error/w /dev/stderr' | xargs)
-	until [ "$(sql -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")" -eq 1 ]; do sleep 0.1; done
+	alone
 	echo "$done $tps" "$(awk -v a="$(spent)" -v b="$before" -v n="$done" 'BEGIN { printf "%.1f", (a - b) * 1e6 / n }')"
+}
+
+# latencies SCRIPT FILE: appends the us that each of 300 sends of one client takes.
+latencies() {
+	rm -f "$dir"/latency.*
+	"$cluster" exec "$dir" pgbench -n -M prepared -c 1 -t 300 --log --log-prefix="$dir/latency" -D started=0 -D conversations="$conversations" \
+		-f "test/bench/peers/$1" postgres >/dev/null
+	tail -q -n +2 "$dir"/latency.* | cut -d' ' -f3 >>"$2"
 }
 
 # divide A B: their ratio.
@@ -49,6 +60,7 @@ verdict() { awk -v v="$1" -v b="$2" 'BEGIN { bar = substr(b, 3) + 0; print ((b ~
 "$cluster" up "$dir"
 "$cluster" install "$dir"
 sql -f - <"$here/test/bench/peers/chat_setup.sql"
+alone
 
 ratios=() costs=() same_ratios=() same_costs=() sent=0
 for round in $(seq "${ROUNDS:-5}"); do
@@ -63,7 +75,7 @@ for round in $(seq "${ROUNDS:-5}"); do
 	echo "round $round: insert $insert/s, same rows $same/s, send $send/s, ratios ${ratios[-1]} ${same_ratios[-1]}; CPU $insert_cpu us, $same_cpu us, $send_cpu us, ratios ${costs[-1]} ${same_costs[-1]}"
 done
 
-stored=$(sql -c 'SELECT count(*) FROM rapport.message')
+stored=$(sql -c 'SELECT count(*) FROM rapport.message WHERE conversation_id <> (SELECT conversation_id FROM crowd)')
 gaps=$(sql -c 'SELECT count(*) FROM rapport.conversation AS c
 	WHERE last_seq <> (SELECT count(*) FROM rapport.message AS m WHERE m.conversation_id = c.conversation_id)')
 hot=$(sql -c "SELECT string_agg(relname || ' ' || round(100.0 * n_tup_hot_upd / greatest(n_tup_upd, 1)) || ' %', ', ' ORDER BY relname)
@@ -82,3 +94,14 @@ value=$(median "${same_ratios[@]}")
 echo "bench: chat.send_vs_same_effects value=$value unit=x bar=>=0.90 $(verdict "$value" '>=0.90')"
 value=$(median "${same_costs[@]}")
 echo "bench: chat.send_cpu_vs_same_effects value=$value unit=x bar=<=1.20 $(verdict "$value" '<=1.20')"
+
+# One client, in turns: a group of 10,000 and a conversation of two.
+for _ in $(seq 3); do
+	latencies chat_group.sql "$dir/group"
+	latencies chat_send.sql "$dir/direct"
+done
+group=$(median $(cat "$dir/group"))
+direct=$(median $(cat "$dir/direct"))
+value=$(divide "$group" "$direct")
+echo "p50 of a send to a group of 10,000: $group us; to one person: $direct us"
+echo "bench: chat.group10k_send_vs_direct value=$value unit=x bar=<=2.0 $(verdict "$value" '<=2.0')"

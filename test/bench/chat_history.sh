@@ -1,6 +1,6 @@
 #!/bin/bash
 # What messages take of the disk, and how many pages it takes to read them: plain
-# and sealed, in one private cluster with MESSAGES (10,000,000) of them.
+# and sealed, in one private cluster with some MESSAGES (10,000,000) of them.
 #
 #   chat_history.sh    prints what it does and a line "bench: ..." for each figure
 #
@@ -49,6 +49,7 @@ script text.sql
 took 'texts'
 script load.sql
 sql -c 'VACUUM ANALYZE'
+messages=$(sql -c 'SELECT sum(size) FROM bench_talk')
 took "$messages messages"
 sql -f - <<'SQL'
 CREATE TABLE bench_sample AS
@@ -92,8 +93,8 @@ calls=0
 while [ "$(sql -c 'SELECT rapport.seal_messages(50000)')" -gt 0 ]; do calls=$((calls + 1)); done
 took "sealing in $calls calls"
 sql -c 'VACUUM FULL rapport.message' -c 'VACUUM ANALYZE'
-sql <<<"SELECT format('%s of %s messages are sealed, in %s blocks of %s parts; tables: %s', :messages - (SELECT count(*) FROM rapport.message), :messages,
-	count(*) FILTER (WHERE part = 0), count(*), (SELECT string_agg(format('%s %s', t, pg_size_pretty(pg_total_relation_size(t))), ', ') FROM unnest($tables) AS t))
+sql <<<"SELECT format('%s of %s messages are sealed, in %s blocks of %s parts, %s %% of their pages is data; tables: %s', :messages - (SELECT count(*) FROM rapport.message), :messages,
+	count(*) FILTER (WHERE part = 0), count(*), 100 * sum(octet_length(data)) / pg_relation_size('rapport.message_block'), (SELECT string_agg(format('%s %s', t, pg_size_pretty(pg_total_relation_size(t))), ', ') FROM unnest($tables) AS t))
 	FROM rapport.message_block"
 if [ "$(sql -c 'SELECT bench_digest()')" != "$digest" ]; then
 	echo 'chat_history.sh: what is sealed is not what it was' >&2
@@ -109,6 +110,6 @@ me=$(sql -c 'SELECT person_id FROM rapport.member GROUP BY person_id HAVING coun
 as_me() { sql -c "SELECT rapport.act_as($me)" -c "SELECT bench_pages('$1')" | tail -n 1; }
 bench inbox_buffers "$(as_me 'SELECT * FROM rapport.conversations(30)')" pages '<=40'
 if [ "$(sql -c "SELECT to_regproc('rapport.sync') IS NOT NULL")" = t ]; then
-	cursor=$(sql -c "SELECT rapport.act_as($me)" -c 'SELECT rapport.sync() ->> $$cursor$$' | tail -n 1)
-	bench sync_pages_idle "$(as_me "SELECT * FROM rapport.sync(''$cursor'')")" pages '<=40'
+	since=$(sql -c "SELECT rapport.act_as($me)" -c 'SELECT next FROM rapport.sync()' | tail -n 1)
+	bench sync_pages_idle "$(as_me "SELECT * FROM rapport.sync(''$since'')")" pages '<=40'
 fi

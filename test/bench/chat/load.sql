@@ -1,20 +1,20 @@
--- :messages messages of two years in skewed conversations, with bench_text, in the
+-- Some :messages messages of two years in skewed conversations, with bench_text, in the
 -- order in which they were sent: keys are entered at random places, rows of a
 -- conversation lie apart, as they do in a database that has grown.
 SELECT setseed(.25) \g /dev/null
--- A conversation for 200 messages: half of all have less than 65, one in a hundred more
+-- Conversations of 200 messages: half of all have less than 65, one in a hundred more
 -- than 2,000. Each person is in about 200; each lasts some weeks to some months.
 CREATE TABLE bench_person AS
-SELECT n, rapport.new_person() AS person_id FROM generate_series(1, greatest(:messages / 20000, 20)) AS n;
+SELECT n, rapport.new_person() AS person_id FROM generate_series(1, greatest(:messages / 18500, 20)) AS n;
 CREATE TABLE bench_talk AS
 SELECT t.n, rapport.new_id() AS conversation_id, t.size::integer AS size, 1 + t.n % 5 AS lang,
 	   a.person_id AS one, b.person_id AS other,
-	   t.starts, least(interval '1 day' * (7 - 90 * ln(1 - random())), rapport.now() - t.starts) AS lasts
+	   t.starts, interval '1 day' * (7 - 90 * ln(1 - random())) AS lasts
 FROM (SELECT n, ceil(200 * x / avg(x) OVER ()) AS size,
 			 1 + floor(random() * p.people)::integer AS i, 1 + floor(random() * (p.people - 1))::integer AS j, p.people,
 			 rapport.now() - interval '730 days' * random() AS starts
 	  FROM (SELECT n, exp(1.5 * sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())) AS x
-			FROM generate_series(1, :messages / 200) AS n) AS s
+			FROM generate_series(1, :messages / 185) AS n) AS s
 	  CROSS JOIN (SELECT count(*)::integer AS people FROM bench_person) AS p) AS t
 JOIN bench_person AS a ON a.n = t.i
 JOIN bench_person AS b ON b.n = 1 + (t.i - 1 + t.j) % t.people;
@@ -24,7 +24,15 @@ SELECT t.conversation_id, row_number() OVER (PARTITION BY t.conversation_id ORDE
 	   CASE WHEN random() < .5 THEN t.one ELSE t.other END AS sender_id, m.at, t.lang, 1 + floor(random() * :texts)::integer AS n
 FROM bench_talk AS t
 CROSS JOIN LATERAL (SELECT t.starts + t.lasts * random() AS at
-					FROM generate_series(1, t.size)) AS m;
+					FROM generate_series(1, t.size)) AS m
+-- Of those that go on, what is yet to come is left out.
+WHERE m.at < rapport.now();
+UPDATE bench_talk SET size = 0;
+UPDATE bench_talk AS t
+SET size = m.size
+FROM (SELECT conversation_id, count(*) AS size FROM bench_message GROUP BY conversation_id) AS m
+WHERE m.conversation_id = t.conversation_id;
+DELETE FROM bench_talk WHERE size = 0;
 ANALYZE bench_message, bench_text, bench_talk;
 
 INSERT INTO rapport.message (conversation_id, seq, sender_id, sent_at, client_id, body)

@@ -24,6 +24,15 @@ SELECT person_id, conversation_id, other_id, rapport.now() FROM talk
 UNION ALL
 SELECT other_id, conversation_id, person_id, rapport.now() FROM talk;
 
+-- A group of 10,000, and who writes to it.
+CREATE TABLE crowd AS SELECT rapport.new_person() AS person_id, NULL::bigint AS conversation_id;
+GRANT SELECT ON crowd TO rapport_user;
+SELECT rapport.act_as(person_id) FROM crowd \g /dev/null
+SELECT conversation_id AS crowd FROM rapport.create_group('everybody') \gset
+SELECT rapport.act_as(NULL) \g /dev/null
+UPDATE crowd SET conversation_id = :crowd;
+SELECT rapport.group_join(:crowd, rapport.new_person(), 'member') FROM generate_series(2, 10000) \g /dev/null
+
 -- The peer: the same row into a table with the same key, numbered by a sequence.
 CREATE TABLE plain_message (
 	conversation_id bigint NOT NULL,
