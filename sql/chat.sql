@@ -219,7 +219,10 @@ FROM unnest(ARRAY['0', '101', '-2147483648', '1, ''''', '1, ''x''', '1, ''1-2-3'
 SELECT rapport.act_as(NULL) \gset
 SET rapport.now = '2026-05-08 12:05:30+00';
 SELECT count(*) AS names FROM rapport.message_dedupe WHERE at < '2026-06-01';
-SELECT rapport.chat_sweep(10) AS first_batch, rapport.chat_sweep() AS the_rest, rapport.chat_sweep() AS nothing_left;
+SELECT removed AS beyond_the_end, next FROM rapport.chat_sweep(1000000);
+SELECT removed > 0 AS removed, next FROM rapport.chat_sweep(0, 1000);
+SELECT removed AS nothing_left, next FROM rapport.chat_sweep();
+SELECT call, pg_temp.refusal(format('SELECT rapport.chat_sweep(%s)', call)) FROM unnest(ARRAY['-1', '0, 0']) AS call;
 SELECT count(*) AS names FROM rapport.message_dedupe WHERE at < '2026-06-01';
 SELECT count(*) AS messages, max(seq) AS last FROM rapport.message WHERE conversation_id = :conversation;
 

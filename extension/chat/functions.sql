@@ -453,23 +453,33 @@ INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
 
 -- Maintenance
 
-CREATE OR REPLACE FUNCTION rapport.chat_sweep(batch integer DEFAULT 10000) RETURNS bigint
+CREATE OR REPLACE FUNCTION rapport.chat_sweep(after bigint DEFAULT 0, pages integer DEFAULT 1000, OUT removed bigint, OUT next bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
-	gone bigint;
+	size bigint := pg_relation_size('rapport.message_dedupe') / current_setting('block_size')::integer;
+	first tid := format('(%s,0)', least(chat_sweep.after, 4294967294));
+	beyond tid := format('(%s,0)', least(chat_sweep.after + chat_sweep.pages, 4294967294));
 BEGIN
+	IF chat_sweep.after < 0 OR chat_sweep.pages < 1 THEN
+		PERFORM rapport.fail('out_of_range', 'after is 0 or more, pages 1 or more.');
+	END IF;
+	-- By place, not by an index on the time: that would cost every send.
 	DELETE FROM rapport.message_dedupe AS d
 	WHERE d.ctid = ANY (ARRAY(
 		SELECT old.ctid
 		FROM rapport.message_dedupe AS old
-		WHERE old.at < rapport.now() - make_interval(days => rapport.setting_int('message_dedupe_days'))
-		LIMIT chat_sweep.batch
+		WHERE old.ctid >= first
+		AND old.ctid < beyond
+		AND old.at < rapport.now() - make_interval(days => rapport.setting_int('message_dedupe_days'))
 		FOR UPDATE SKIP LOCKED));
-	GET DIAGNOSTICS gone = ROW_COUNT;
-	RETURN gone;
+	GET DIAGNOSTICS removed = ROW_COUNT;
+	next := chat_sweep.after + chat_sweep.pages;
+	IF next >= size THEN
+		next := NULL;
+	END IF;
 END;
 $$;
-COMMENT ON FUNCTION rapport.chat_sweep(integer) IS
-'Forgets up to batch message names older than the setting message_dedupe_days; the number forgotten. For a maintenance job: call it until it returns 0.';
-GRANT EXECUTE ON FUNCTION rapport.chat_sweep(integer) TO rapport_service;
+COMMENT ON FUNCTION rapport.chat_sweep(bigint, integer) IS
+'Forgets the names of messages older than the setting message_dedupe_days in so many pages of the table from page after on: how many, and the after of the next call, NULL at the end. For a maintenance job, once a day. Errors: out_of_range.';
+GRANT EXECUTE ON FUNCTION rapport.chat_sweep(bigint, integer) TO rapport_service;

@@ -75,8 +75,6 @@ CREATE TABLE rapport.message_dedupe (
 COMMENT ON TABLE rapport.message_dedupe IS
 'What a retried send is recognised by, for the days of the setting message_dedupe_days.';
 COMMENT ON COLUMN rapport.message_dedupe.body_hash IS 'A hash of the body and the attributes, to tell a retry from a client_id used twice; 0 once the message is deleted.';
--- For the sweep; it costs a send next to nothing.
-CREATE INDEX message_dedupe_at ON rapport.message_dedupe USING brin (at);
 SELECT pg_catalog.pg_extension_config_dump('rapport.message_dedupe', 'WHERE false');
 
 CREATE TABLE rapport.member (

@@ -4,6 +4,8 @@ COMMENT ON FUNCTION rapport.match_gist_compress(internal) IS 'GiST support of ma
 CREATE FUNCTION rapport.match_gist_options(internal) RETURNS void
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'match_gist_options';
 COMMENT ON FUNCTION rapport.match_gist_options(internal) IS 'GiST support of match_key_ops: the option lane, 0 to 31, that an index clusters by.';
+DROP INDEX rapport.message_dedupe_at;
+DROP FUNCTION rapport.chat_sweep(integer);
 DROP INDEX rapport.candidate_key;
 DROP OPERATOR FAMILY rapport.match_key_ops USING gist;
 CREATE FUNCTION rapport.match_gist_handler(internal) RETURNS index_am_handler

@@ -5,4 +5,4 @@ SELECT rapport.act_as((SELECT person_id FROM sender WHERE client = :client_id));
 \set n random(1, :conversations)
 \set conversation :client_id * :conversations + :n
 \set name random(1, 1000000000000000)
-SELECT seq FROM rapport.send_message(:conversation, :name::text, 'Shall we meet at the cafe by the river around six?');
+SELECT (rapport.send_message(:conversation, :name::text, 'Shall we meet at the cafe by the river around six?')).seq;
