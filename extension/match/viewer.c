@@ -662,7 +662,7 @@ is_done(const Side *side, const Catalogue *catalogue, const text *step)
 	return false;
 }
 
-/* Whether every step of a table that is required is plainly done; a row of instead comes before it. */
+/* Whether every step that a table requires is plainly done, or not required by the table instead. */
 static bool
 are_done(const Side *side, const Catalogue *catalogue, const char *table, const char *instead)
 {
@@ -677,9 +677,8 @@ are_done(const Side *side, const Catalogue *catalogue, const char *table, const 
 		Datum		step = slot_getattr(slot, STEP_STEP, &isnull);
 		NullableDatum required;
 
-		if (instead == NULL || !read_row(instead, 1, &(CoreKey) {F_TEXTEQ, step}, STEP_REQUIRED, 1, &required))
-			required.value = slot_getattr(slot, STEP_REQUIRED, &isnull);
-		done = !DatumGetBool(required.value) || is_done(side, catalogue, DatumGetTextPP(step));
+		done = !DatumGetBool(slot_getattr(slot, STEP_REQUIRED, &isnull)) || is_done(side, catalogue, DatumGetTextPP(step)) ||
+			(instead != NULL && read_row(instead, 1, &(CoreKey) {F_TEXTEQ, step}, STEP_REQUIRED, 1, &required) && !DatumGetBool(required.value));
 	}
 	core_scan_end(&scan);
 	return done;
