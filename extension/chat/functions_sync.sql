@@ -103,7 +103,7 @@ DECLARE
 	next_xid bigint := pg_snapshot_xmax(snapshot)::text::bigint;
 	timeline text := rapport.sync_timeline();
 	scope text := 'sync ' || me;
-	receipts boolean := rapport.shows_receipts(me);
+	receipts boolean;
 	token text[];
 	-- The round goes from one snapshot to another; its pages remember both, and where they are.
 	from_xid bigint := 0;
@@ -180,6 +180,7 @@ BEGIN
 			part := part || jsonb_build_object('kind', 'gone', 'conversation_id', talk.conversation_id);
 			CONTINUE;
 		END IF;
+		receipts := coalesce(receipts, rapport.shows_receipts(me));
 		part := part || jsonb_build_object('kind', 'conversation', 'conversation_id', talk.conversation_id,
 			'is_group', talk.is_group, 'person_id', talk.other_id, 'title', talk.title,
 			'last_seq', talk.last_seq, 'change_seq', talk.change_seq, 'joined_seq', talk.joined_seq,
