@@ -136,6 +136,9 @@ DECLARE
 	found bigint[];
 	best bigint[] := '{}';
 	hero bigint;
+	talk bigint;
+	club bigint;
+	choir bigint;
 BEGIN
 	FOR p IN
 		SELECT c.person_id FROM rapport.candidate AS c JOIN rapport.external_identity AS e USING (person_id)
@@ -168,6 +171,27 @@ BEGIN
 		FROM rapport.conversations() AS c;
 	END LOOP;
 	PERFORM rapport.mark_read(c.conversation_id, 7) FROM rapport.conversations() AS c;
+	talk := (SELECT m.conversation_id FROM rapport.matches() AS m WHERE m.person_id = best[1]);
+	PERFORM rapport.edit_message(talk, 5, 'edited'), rapport.delete_message(talk, 6, true), rapport.delete_message(talk, 7), rapport.react(talk, 8, 'ok');
+	PERFORM rapport.set_message_timer(m.conversation_id, 60) FROM rapport.matches() AS m WHERE m.person_id = best[2];
+	-- A group of the hero's with two others, two that the hero is asked into; intros to the hero and by them.
+	SELECT g.conversation_id INTO club FROM rapport.create_group('Club') AS g;
+	PERFORM rapport.invite_to_group(club, best[n]) FROM unnest(ARRAY[1, 2, 5]) AS n;
+	PERFORM rapport.send_intro(best[15], 'Hello there', 'date');
+	PERFORM rapport.act_as(NULL, true);
+	FOR n IN 1..2 LOOP
+		PERFORM rapport.act_as(best[n], true);
+		PERFORM rapport.join_group(club);
+		PERFORM rapport.set_chat_preferences(n = 1);
+		SELECT g.conversation_id INTO choir FROM rapport.create_group('Choir ' || n) AS g;
+		PERFORM rapport.invite_to_group(choir, hero);
+		PERFORM rapport.act_as(NULL, true);
+		PERFORM rapport.act_as(best[15 + n], true);
+		PERFORM rapport.send_intro(hero, 'From ' || n, 'date');
+		PERFORM rapport.act_as(NULL, true);
+	END LOOP;
+	PERFORM rapport.act_as(hero, true);
+	PERFORM rapport.send_message(club, 'club', 'to all');
 	PERFORM rapport.unmatch(best[3], 'date'), rapport.block(best[4]);
 	PERFORM rapport.remember('key', 'request', '{}');
 	PERFORM rapport.act_as(NULL, true);
@@ -261,7 +285,16 @@ SELECT rapport.explain_match(:p20, 'date');
 SELECT action, per_day, remaining FROM rapport.quotas('date');
 SELECT person_id, display_name, liked_at FROM rapport.likes_received('date');
 SELECT person_id, display_name, matched_at, conversation_id, in_mode FROM rapport.matches();
-SELECT conversation_id, person_id, last_seq, read_seq, unread, last_message FROM rapport.conversations();
+SELECT conversation_id, kind, title, person_id, last_seq, change_seq, read_seq, unread, last_message FROM rapport.conversations();
+SELECT c.conversation_id, x.* FROM rapport.conversations() AS c, rapport.changed_messages(c.conversation_id, 0) AS x ORDER BY 1, 2;
+SELECT c.conversation_id, r.* FROM rapport.conversations() AS c, rapport.receipts(c.conversation_id) AS r ORDER BY 1, 2;
+SELECT g.* FROM rapport.conversations() AS c, rapport.group_members(c.conversation_id) AS g WHERE c.kind = 'group';
+SELECT * FROM rapport.group_invitations();
+SELECT person_id, display_name, in_mode, body, sent_at FROM rapport.intros();
+SELECT person_id, sent_at FROM rapport.intros_sent();
+SELECT * FROM rapport.chat_preferences();
+SELECT items FROM rapport.search_messages('line');
+SELECT reset, items, more FROM rapport.sync();
 SELECT m.* FROM rapport.conversations() AS c, rapport.messages(c.conversation_id, 100) AS m ORDER BY m.conversation_id, m.seq;
 SELECT md5((rapport.export_my_data() #- '{data,idempotency}' #- '{data,message_dedupe}')::text);
 SELECT app.hello('you');
@@ -278,6 +311,7 @@ SELECT person_id AS p2 FROM app.part WHERE part = 'p2' \gset
 SELECT person_id AS p4 FROM app.part WHERE part = 'p4' \gset
 SELECT person_id AS p6 FROM app.part WHERE part = 'p6' \gset
 SELECT person_id AS p13 FROM app.part WHERE part = 'p13' \gset
+SELECT person_id AS p18 FROM app.part WHERE part = 'p18' \gset
 SELECT person_id AS p20 FROM app.part WHERE part = 'p20' \gset
 SELECT 'ids', count(DISTINCT n.id), count(*) FILTER (WHERE k.person_id IS NOT NULL OR c.conversation_id IS NOT NULL)
 FROM (SELECT rapport.new_id() AS id FROM generate_series(1, 5000)) AS n
@@ -300,6 +334,25 @@ SELECT conversation_id AS old FROM rapport.matches() WHERE person_id = :p1 \gset
 SELECT 'next', seq, duplicate FROM rapport.send_message(:old, 'a', 'next');
 SELECT rapport.mark_read(:old, 31) \g /dev/null
 SELECT 'read', unread FROM rapport.conversations() WHERE conversation_id = :old;
+SELECT 'batch', count(*) FROM rapport.send_messages(:old, '[{"client_id": "b1", "body": "one"}, {"client_id": "b2", "body": "two"}]');
+SELECT rapport.mark_delivered(:old, 33), rapport.react(:old, 4, 'yes'), rapport.unreact(:old, 8), rapport.delete_message(:old, 9, true),
+	rapport.mute_conversation(:old, 'infinity'), rapport.archive_conversation(:old, true), rapport.set_message_timer(:old, 5), rapport.set_chat_preferences(false) \g /dev/null
+SELECT 'edited', change_seq FROM rapport.edit_message(:old, 5, 'edited again');
+SELECT 'changes', count(*) FROM rapport.changed_messages(:old, 0);
+SELECT rapport.clear_conversation(:old, 20) \g /dev/null
+SELECT 'cleared', min(seq) FROM rapport.messages(:old, 100);
+SELECT conversation_id AS club FROM rapport.conversations() WHERE title = 'Club' \gset
+SELECT rapport.rename_group(:club, 'Society'), rapport.set_group_role(:club, :p2, 'admin'), rapport.remove_from_group(:club, :p1) \g /dev/null
+SELECT 'members', count(*), count(*) FILTER (WHERE role = 'admin') FROM rapport.group_members(:club);
+SELECT conversation_id AS choir FROM rapport.group_invitations() WHERE title = 'Choir 1' \gset
+SELECT rapport.join_group(:choir), rapport.leave_group(:choir) \g /dev/null
+SELECT rapport.decline_group(conversation_id) FROM rapport.group_invitations() \g /dev/null
+SELECT 'invitations', count(*) FROM rapport.group_invitations();
+SELECT 'group', conversation_id IS NOT NULL FROM rapport.create_group('Another');
+SELECT 'intro', a.conversation_id IS NOT NULL FROM rapport.intros() AS i, rapport.accept_intro(i.person_id) AS a WHERE i.body = 'From 1';
+SELECT rapport.decline_intro(person_id) FROM rapport.intros() \g /dev/null
+SELECT rapport.send_intro(:p18, 'Hello', 'date') \g /dev/null
+SELECT 'intros', count(*) FROM rapport.intros_sent();
 SELECT 'pass', rapport.pass(:p6, 'date');
 SELECT 'maybe', rapport.maybe(:p13, 'date');
 SELECT 'rewind', action FROM rapport.rewind('date');
@@ -349,6 +402,15 @@ match|t|t
 first|1|f
 next|31|f
 read|0
+batch|2
+edited|7
+changes|5
+cleared|21
+members|2|1
+invitations|0
+group|t
+intro|t
+intros|2
 pass|
 maybe|
 rewind|maybe
@@ -365,7 +427,7 @@ modes|{}
 sessions|phone|t
 password|
 sign_out|
-hooks|6
+hooks|7
 candidates|3
 signed out|0
 gaps|0

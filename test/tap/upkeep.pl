@@ -245,7 +245,7 @@ sub gist_records
 	$to =~ s/.*\n//;
 	return psql(<<"SQL");
 SELECT count(*) FROM pg_get_wal_records_info('$from', (SELECT pg_current_wal_flush_lsn())) AS w
-WHERE w.resource_manager = 'Gist' AND w.block_ref LIKE '%rel ' || (SELECT concat_ws('/',
+WHERE w.resource_manager IN ('Gist', 'Generic') AND w.block_ref LIKE '%rel ' || (SELECT concat_ws('/',
 	(SELECT CASE dattablespace WHEN 0 THEN 1663 ELSE dattablespace END FROM pg_database WHERE datname = current_database()),
 	(SELECT oid FROM pg_database WHERE datname = current_database()), pg_relation_filenode('rapport.candidate_key'))) || ' %'
 SQL
