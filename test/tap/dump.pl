@@ -311,6 +311,7 @@ SELECT person_id AS p2 FROM app.part WHERE part = 'p2' \gset
 SELECT person_id AS p4 FROM app.part WHERE part = 'p4' \gset
 SELECT person_id AS p6 FROM app.part WHERE part = 'p6' \gset
 SELECT person_id AS p13 FROM app.part WHERE part = 'p13' \gset
+SELECT person_id AS p5 FROM app.part WHERE part = 'p5' \gset
 SELECT person_id AS p18 FROM app.part WHERE part = 'p18' \gset
 SELECT person_id AS p20 FROM app.part WHERE part = 'p20' \gset
 SELECT 'ids', count(DISTINCT n.id), count(*) FILTER (WHERE k.person_id IS NOT NULL OR c.conversation_id IS NOT NULL)
@@ -342,7 +343,7 @@ SELECT 'changes', count(*) FROM rapport.changed_messages(:old, 0);
 SELECT rapport.clear_conversation(:old, 20) \g /dev/null
 SELECT 'cleared', min(seq) FROM rapport.messages(:old, 100);
 SELECT conversation_id AS club FROM rapport.conversations() WHERE title = 'Club' \gset
-SELECT rapport.rename_group(:club, 'Society'), rapport.set_group_role(:club, :p2, 'admin'), rapport.remove_from_group(:club, :p1) \g /dev/null
+SELECT rapport.rename_group(:club, 'Society'), rapport.set_group_role(:club, :p2, 'admin'), rapport.remove_from_group(:club, :p1), rapport.invite_to_group(:club, :p5) \g /dev/null
 SELECT 'members', count(*), count(*) FILTER (WHERE role = 'admin') FROM rapport.group_members(:club);
 SELECT conversation_id AS choir FROM rapport.group_invitations() WHERE title = 'Choir 1' \gset
 SELECT rapport.join_group(:choir), rapport.leave_group(:choir) \g /dev/null
