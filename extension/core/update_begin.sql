@@ -4,19 +4,20 @@ SELECT pg_catalog.set_config('search_path', 'pg_catalog, rapport, pg_temp', true
 
 -- Everything that readers would wait for is locked now and at once: an update
 -- that waits while it holds a lock could make one of them the victim of a
--- deadlock. It waits for less than they wait until they look for one, lets all
--- go when that does not suffice, and tries again.
+-- deadlock. It waits, for all together, for less than they wait until they look
+-- for one, lets all go when that does not suffice, and tries again.
 DO $$
 DECLARE
 	-- Put in from the deltas when this script is assembled.
 	wanted text[] := pg_catalog.string_to_array('@TABLES@', ' ');
-	wait_ms integer := (SELECT s.setting::integer / (2 * greatest(cardinality(wanted), 1)) FROM pg_catalog.pg_settings AS s WHERE s.name = 'deadlock_timeout');
+	wait_ms integer := (SELECT s.setting::integer / 2 FROM pg_catalog.pg_settings AS s WHERE s.name = 'deadlock_timeout');
+	began timestamp with time zone;
 	until timestamp with time zone := pg_catalog.clock_timestamp() + interval '1 minute';
 	tab regclass;
 BEGIN
 	LOOP
 		BEGIN
-			PERFORM pg_catalog.set_config('lock_timeout', greatest(wait_ms, 1)::text, true);
+			began := pg_catalog.clock_timestamp();
 			-- An index is dropped under a lock of its table.
 			FOR tab IN
 				SELECT DISTINCT coalesce(i.indrelid, pg_catalog.to_regclass(w.name))
@@ -24,6 +25,8 @@ BEGIN
 				LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = pg_catalog.to_regclass(w.name)
 				WHERE pg_catalog.to_regclass(w.name) IS NOT NULL
 			LOOP
+				PERFORM pg_catalog.set_config('lock_timeout',
+					greatest(wait_ms - (1000 * extract(epoch FROM pg_catalog.clock_timestamp() - began))::integer, 1)::text, true);
 				EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', tab);
 			END LOOP;
 			EXIT;
