@@ -24,6 +24,8 @@ BEGIN
 				FROM unnest(wanted) AS w (name)
 				LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = pg_catalog.to_regclass(w.name)
 				WHERE pg_catalog.to_regclass(w.name) IS NOT NULL
+				-- As old as they are: what others begin with comes first, so that they wait there with little in hand.
+				ORDER BY 1
 			LOOP
 				PERFORM pg_catalog.set_config('lock_timeout',
 					greatest(wait_ms - (1000 * extract(epoch FROM pg_catalog.clock_timestamp() - began))::integer, 1)::text, true);
