@@ -446,7 +446,9 @@ sub update
 			}
 			else
 			{
-				push @errors, "reader $n: $_" if /ERROR|FATAL|psql/ && !/ERROR:  division by zero/;
+				push @errors, "reader $n: $_" if /ERROR|FATAL|psql/ && !/ERROR:  division by zero/
+					# Whoever calls a function that the delta drops at that moment: see extension/update/README.md.
+					&& !/ERROR:  cache lookup failed for function/;
 			}
 		}
 		my $deck_changes = $new[ 2 * ($n % 4) ] ne $old[ 2 * ($n % 4) ];
