@@ -71,7 +71,7 @@ INSERT INTO seal.was SELECT * FROM rapport.message WHERE conversation_id BETWEEN
 
 -- In batches: whole ranges, until nothing is left.
 SELECT rapport.seal_messages(1);
-SELECT done_to FROM rapport.seal_pass;
+SELECT done_to FROM rapport.chat_pass WHERE job = 'seal_messages';
 SELECT rapport.seal_messages(400);
 SELECT rapport.seal_messages(0);
 SELECT rapport.seal_messages();

@@ -22,7 +22,7 @@ enum
 #define VARINT_MAX 10
 #define UUID_BYTES 16
 #define DIGITS_MAX 18
-#define LEVEL 3
+#define LEVEL 13
 
 /*
  * Writing.

@@ -161,6 +161,32 @@ COMMENT ON FUNCTION rapport.changed_messages(bigint, bigint, integer) IS
 GRANT EXECUTE ON FUNCTION rapport.changed_messages(bigint, bigint, integer) TO rapport_user;
 
 -- Two people, or nobody: a group and somebody erased have no other.
+CREATE OR REPLACE FUNCTION rapport.inbox(person_id bigint, page_size integer, after_at timestamp with time zone, after_id bigint, archived boolean)
+RETURNS TABLE (conversation_id bigint, other_id bigint, is_group boolean, title text, last_seq bigint, last_at timestamp with time zone,
+			   change_seq bigint, read_seq bigint, joined_seq bigint, hidden_seq bigint, muted_until timestamp with time zone,
+			   other_delivered_seq bigint, other_read_seq bigint)
+LANGUAGE sql STABLE ROWS 20
+BEGIN ATOMIC
+	SELECT m.conversation_id, m.other_id, m.is_group, c.title, s.last_seq, s.last_at, s.change_seq, m.read_seq, m.joined_seq, m.hidden_seq,
+		m.muted_until, m.other_delivered_seq, m.other_read_seq
+	FROM rapport.member AS m
+	-- Of a direct conversation the row of a member has it all; with LIMIT the others are looked up one by one.
+	LEFT JOIN LATERAL (SELECT x.title, x.last_seq, x.last_at, x.change_seq
+					   FROM rapport.conversation AS x
+					   WHERE m.is_group AND x.conversation_id = m.conversation_id
+					   LIMIT 1) AS c ON true
+	CROSS JOIN LATERAL (SELECT coalesce(c.last_seq, m.last_seq) AS last_seq, coalesce(c.last_at, m.last_at) AS last_at,
+							   coalesce(c.change_seq, m.change_seq) AS change_seq) AS s
+	WHERE m.person_id = inbox.person_id
+	AND NOT m.closed
+	AND coalesce(m.archived_seq >= s.last_seq OR m.archived_seq IS NOT NULL AND m.muted_until > rapport.now(), false) = inbox.archived
+	AND (inbox.after_at IS NULL OR (s.last_at, m.conversation_id) < (inbox.after_at, inbox.after_id))
+	ORDER BY s.last_at DESC, m.conversation_id DESC
+	LIMIT inbox.page_size;
+END;
+COMMENT ON FUNCTION rapport.inbox(bigint, integer, timestamp with time zone, bigint, boolean) IS
+'The keys of page_size of somebody''s open conversations, the one with the newest message first, after the one of after_at and after_id unless those are NULL; without the names and texts that conversations() adds. A building block: whoever calls it has checked who may read them.';
+
 CREATE OR REPLACE FUNCTION rapport.conversations(page_size integer DEFAULT NULL, after text DEFAULT NULL, archived boolean DEFAULT NULL)
 RETURNS TABLE (conversation_id bigint, kind text, person_id bigint, display_name text, title text, last_seq bigint, change_seq bigint,
 			   read_seq bigint, unread bigint, last_message text, last_at timestamp with time zone, muted_until timestamp with time zone,
@@ -190,20 +216,7 @@ BEGIN
 		CASE WHEN NOT page.is_group THEN page.other_delivered_seq END,
 		CASE WHEN NOT page.is_group AND receipts THEN page.other_read_seq END,
 		format('%s-%s', (extract(epoch FROM page.last_at) * 1000000)::bigint, page.conversation_id)
-	FROM (SELECT m.conversation_id, m.other_id, m.is_group, m.read_seq, m.joined_seq, m.hidden_seq, m.muted_until,
-				 m.other_delivered_seq, m.other_read_seq, c.title, s.last_seq, s.last_at, s.change_seq
-		  FROM rapport.member AS m
-		  -- No key for a direct conversation: the row of a member has it all.
-		  LEFT JOIN rapport.conversation AS c ON c.conversation_id = CASE WHEN m.is_group THEN m.conversation_id END
-		  CROSS JOIN LATERAL (SELECT coalesce(c.last_seq, m.last_seq) AS last_seq, coalesce(c.last_at, m.last_at) AS last_at,
-									 coalesce(c.change_seq, m.change_seq) AS change_seq) AS s
-		  WHERE m.person_id = me
-		  AND NOT m.closed
-		  AND coalesce(m.archived_seq >= s.last_seq OR m.archived_seq IS NOT NULL AND m.muted_until > rapport.now(), false)
-			  = coalesce(conversations.archived, false)
-		  AND (conversations.after IS NULL OR (s.last_at, m.conversation_id) < (after_at, after_id))
-		  ORDER BY s.last_at DESC, m.conversation_id DESC
-		  LIMIT size) AS page
+	FROM rapport.inbox(me, size, after_at, after_id, coalesce(conversations.archived, false)) AS page
 	LEFT JOIN rapport.profile AS p ON p.person_id = page.other_id
 	LEFT JOIN LATERAL rapport.shown_messages(me, page.conversation_id, page.last_seq, page.last_seq, ARRAY[page.hidden_seq],
 											 page.is_group, false) AS l ON page.last_seq > page.joined_seq

@@ -2,14 +2,14 @@
 
 INSERT INTO rapport.distribution (tab, grp, col) VALUES
 	('rapport.message_block', 'C', 'conversation_id'),
-	('rapport.seal_pass', 'R', NULL);
+	('rapport.chat_pass', 'R', NULL);
 INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason, withheld) VALUES
 	('rapport.message_block', 'conversation_id', 'none', 'keep', 'a number of its own', NULL),
 	('rapport.message_block', 'first_seq', 'none', 'keep', 'the numbers of a conversation have no gaps', NULL),
 	('rapport.message_block', 'part', 'none', 'keep', 'how a block is stored', NULL),
 	('rapport.message_block', 'data', 'content', 'keep', 'what an erased person said is taken out before', 'your messages in it are in message'),
-	('rapport.seal_pass', 'one', 'none', 'keep', 'about nobody', NULL),
-	('rapport.seal_pass', 'done_to', 'none', 'keep', 'a place in the order of ids', NULL);
+	('rapport.chat_pass', 'job', 'none', 'keep', 'the name of a function', NULL),
+	('rapport.chat_pass', 'done_to', 'none', 'keep', 'a place in the order of ids', NULL);
 INSERT INTO rapport.subject (tab, col, own, find) VALUES
 	('rapport.message_block', 'conversation_id', true,
 	 't.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))');
@@ -80,7 +80,7 @@ CREATE OR REPLACE FUNCTION rapport.seal_conversation(conversation_id bigint, bef
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-	part_size constant integer := 1984;	-- with its row, a quarter of a page
+	part_size constant integer := 1776;	-- four of them and the rest of a block fill a page
 	range_first bigint;
 	next_seq bigint := 1;
 	newest timestamp with time zone;
@@ -147,8 +147,8 @@ DECLARE
 	talk bigint;
 	sealed bigint := 0;
 BEGIN
-	INSERT INTO rapport.seal_pass DEFAULT VALUES ON CONFLICT DO NOTHING;
-	SELECT p.done_to INTO began FROM rapport.seal_pass AS p FOR NO KEY UPDATE;
+	INSERT INTO rapport.chat_pass (job) VALUES ('seal_messages') ON CONFLICT DO NOTHING;
+	SELECT p.done_to INTO began FROM rapport.chat_pass AS p WHERE p.job = 'seal_messages' FOR NO KEY UPDATE;
 	done := began;
 	<<pass>>
 	LOOP
@@ -188,7 +188,7 @@ BEGIN
 		END LOOP;
 		done := looked_to;
 	END LOOP;
-	UPDATE rapport.seal_pass SET done_to = done;
+	UPDATE rapport.chat_pass SET done_to = done WHERE job = 'seal_messages';
 	RETURN sealed;
 END;
 $$;

@@ -157,11 +157,15 @@ BEGIN
 			   m.other_read_seq, m.muted_until, m.archived_seq, c.title, m.hidden_seq,
 			   coalesce(c.last_seq, m.last_seq) AS last_seq, coalesce(c.change_seq, m.change_seq) AS change_seq
 		FROM rapport.member AS m
-		LEFT JOIN rapport.conversation AS c ON c.conversation_id = CASE WHEN m.is_group AND NOT m.closed THEN m.conversation_id END
+		-- With LIMIT groups are looked up one by one, and nothing is for direct conversations.
+		LEFT JOIN LATERAL (SELECT x.title, x.last_seq, x.change_seq, x.xmin AS writer
+						   FROM rapport.conversation AS x
+						   WHERE m.is_group AND NOT m.closed AND x.conversation_id = m.conversation_id
+						   LIMIT 1) AS c ON true
 		WHERE m.person_id = me
 		AND m.conversation_id >= at_conversation
 		AND (reset AND NOT m.closed OR NOT reset AND (rapport.is_since(m.xmin, from_xid, next_xid)
-													  OR c.conversation_id IS NOT NULL AND rapport.is_since(c.xmin, from_xid, next_xid)))
+													  OR c.writer IS NOT NULL AND rapport.is_since(c.writer, from_xid, next_xid)))
 		ORDER BY m.conversation_id
 	LOOP
 		IF room <= 0 THEN
@@ -320,7 +324,10 @@ BEGIN
 	FOR talk IN
 		SELECT m.conversation_id AS id, s.last_at
 		FROM rapport.member AS m
-		LEFT JOIN rapport.conversation AS c ON c.conversation_id = CASE WHEN m.is_group THEN m.conversation_id END
+		LEFT JOIN LATERAL (SELECT x.last_at
+						   FROM rapport.conversation AS x
+						   WHERE m.is_group AND x.conversation_id = m.conversation_id
+						   LIMIT 1) AS c ON true
 		CROSS JOIN LATERAL (SELECT coalesce(c.last_at, m.last_at) AS last_at) AS s
 		WHERE m.person_id = me
 		AND NOT m.closed

@@ -207,14 +207,15 @@ ALTER TABLE rapport.message_block ALTER COLUMN data SET STORAGE EXTERNAL;
 COMMENT ON TABLE rapport.message_block IS
 'Sealed messages: a block for each range of 128 numbers, written by seal_messages() in place of the rows of rapport.message and read by message_range(). A checksum covers each.';
 COMMENT ON COLUMN rapport.message_block.first_seq IS 'The first number of the range: 1, 129, 257 and so on.';
-COMMENT ON COLUMN rapport.message_block.part IS 'A block lies in parts, from 0: so small that they stay in the table, four to a page, where a value out of line takes an index of its own.';
+COMMENT ON COLUMN rapport.message_block.part IS 'A block lies in parts, from 0: so small that they stay in the table, where a value out of line takes an index of its own.';
 COMMENT ON COLUMN rapport.message_block.data IS 'Its bytes in the block: a version, a checksum, numbers by column, and the texts compressed.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.message_block', '');
 
-CREATE TABLE rapport.seal_pass (
-	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+CREATE TABLE rapport.chat_pass (
+	job text PRIMARY KEY,
 	done_to bigint NOT NULL DEFAULT 0
 );
-COMMENT ON TABLE rapport.seal_pass IS 'How far seal_messages() is: at most one row, locked while it runs.';
-COMMENT ON COLUMN rapport.seal_pass.done_to IS 'The conversation up to which this pass is done.';
-SELECT pg_catalog.pg_extension_config_dump('rapport.seal_pass', '');
+COMMENT ON TABLE rapport.chat_pass IS 'How far the jobs are that go round all conversations or people, batch by batch: a row is locked while its job runs.';
+COMMENT ON COLUMN rapport.chat_pass.job IS 'The name of its function.';
+COMMENT ON COLUMN rapport.chat_pass.done_to IS 'The conversation or person up to which this pass is done.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.chat_pass', '');

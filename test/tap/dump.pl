@@ -215,7 +215,7 @@ SELECT count(*) FROM rapport.partition_candidates(3);
 SET rapport.now = '2026-03-09 12:00Z';
 SELECT rapport.seal_messages(60);
 SQL
-is(psql($source, 'SELECT count(*) > 1, sum((SELECT count(*) FROM rapport.block_messages(b.conversation_id, b.first_seq, b.data))) > 59, (SELECT done_to > 0 FROM rapport.seal_pass) FROM rapport.message_block AS b'),
+is(psql($source, 'SELECT count(*) > 1, sum((SELECT count(*) FROM rapport.block_messages(b.conversation_id, b.first_seq, b.data))) > 59, (SELECT done_to > 0 FROM rapport.chat_pass) FROM rapport.message_block AS b'),
 	't|t|t', 'messages are sealed');
 cmp_ok(psql($source, 'SELECT count(*) FROM app.part'), '>', 20, 'there are people to discover');
 
