@@ -1,5 +1,6 @@
 # Of an erased person nothing is left in a dump, nor, after VACUUM and scrub(),
-# in any file of the database; the others keep every byte.
+# in any file of the database; the others keep every byte. Nor is anything left of
+# messages that are deleted for all, edited or expired.
 use strict;
 use warnings;
 use Test::More;
@@ -156,6 +157,36 @@ psql('SELECT rapport.scrub()');
 is(filed($marker), '', 'and no file has them');
 is(psql('SELECT rapport.scrub()'), 0, 'a second time there is nothing to do');
 like(filed($other), qr/rapport\.profile/, 'the others are in the files');
+# Single messages, of people who stay.
+my ($talk, $one, $two) = split /\|/, psql("SELECT p.conversation_id, p.lo, p.hi FROM rapport.pair AS p JOIN rapport.profile AS f ON f.person_id = p.lo ORDER BY 1 LIMIT 1");
+my $say = sub {
+	my ($word, $then) = @_;
+	psql("SELECT rapport.act_as($one, true), rapport.send_message($talk, '$word', 'zq${word}zq ' || repeat('x', 30), '{\"app\": {\"x\": \"zq${word}zq\"}}')");
+	my $seq = psql("SELECT last_seq FROM rapport.conversation WHERE conversation_id = $talk");
+	psql("SELECT rapport.act_as($two, true), rapport.react($talk, $seq, 'zq${word}')");
+	return $seq;
+};
+my %seq = map { ($_ => $say->($_)) } qw(sealed);
+psql(q{SET rapport.now = '2200-01-01'; SELECT rapport.seal_messages() FROM generate_series(1, 3)});
+is(psql("SELECT count(*) FROM $sealed WHERE b.conversation_id = $talk AND m.seq = $seq{sealed}"), 1, 'one is sealed');
+my ($block) = map { pack 'H*', $_ } psql("SELECT encode(substr(b.data, octet_length(b.data) - 23), 'hex') FROM $sealed WHERE b.conversation_id = $talk AND m.seq = $seq{sealed}");
+%seq = (%seq, map { ($_ => $say->($_)) } qw(deleted edited));
+psql("SELECT rapport.act_as($one, true), rapport.set_message_timer($talk, 1)");
+$seq{expired} = $say->('expired');
+psql('VACUUM ANALYZE');
+is(scalar(grep { filed("zq${_}zq") =~ /rapport\.message\b/ } qw(deleted edited expired)), 3, 'the files have the others');
+psql("SELECT rapport.act_as($one, true), rapport.delete_message($talk, seq, true) FROM unnest(ARRAY[$seq{sealed}, $seq{deleted}]) AS seq");
+psql("SELECT rapport.act_as($one, true), rapport.edit_message($talk, $seq{edited}, 'new')");
+psql(q{SET rapport.now = '2200-01-01'; SELECT rapport.sweep_expired()});
+psql("SELECT rapport.act_as($two, true), rapport.unreact($talk, $seq{edited})");
+# Of an edited message the attributes stay.
+is(psql("SELECT string_agg(m.seq - $seq{sealed} || coalesce(m.body, '-') || coalesce(m.attrs #>> '{app,x}', '-'), ' ' ORDER BY m.seq) FROM rapport.message_range($talk, $seq{sealed}, $seq{expired}) AS m WHERE m.flags & 1 = 0"),
+	'0-- 1-- 2newzqeditedzq 4--', 'they are deleted, edited and expired');
+psql("UPDATE rapport.message SET attrs = NULL WHERE conversation_id = $talk AND seq = $seq{edited}");
+psql('VACUUM ANALYZE');
+psql('SELECT rapport.scrub()');
+is(join(' ', map { filed("zq${_}") } qw(sealed deleted edited expired)), '   ', 'after VACUUM and scrub() no file of the database has them');
+is(having('rapport.message_block', $block), 0, 'nor the block');
 psql('CREATE EXTENSION amcheck');
 is(psql(q{SELECT count(*) FROM pg_class AS c, verify_heapam(c.oid) WHERE c.relnamespace = 'rapport'::regnamespace AND c.relkind = 'r'}), 0,
 	'no table is damaged');
