@@ -1,38 +1,5 @@
 -- Conversations: what a match opens, a block or unmatch closes, and a send fills.
-SET client_min_messages = warning;
-SET timezone = 'UTC';
-SET datestyle = 'ISO';
-\pset null '-'
-
--- What an attempt is refused with; "done" when it is not.
-CREATE FUNCTION pg_temp.refusal(attempt text) RETURNS text
-LANGUAGE plpgsql
-AS $$
-DECLARE
-	code text;
-	detail text;
-BEGIN
-	EXECUTE attempt;
-	RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS code = CONSTRAINT_NAME, detail = PG_EXCEPTION_DETAIL;
-	RETURN rtrim(format('%s %s %s', SQLSTATE, code, detail));
-END;
-$$;
-
--- What a mutual like does, for people without profiles: the conversation it opens.
-CREATE FUNCTION pg_temp.meet(one bigint, other bigint) RETURNS bigint
-LANGUAGE plpgsql
-AS $$
-DECLARE
-	ids bigint[] := ARRAY[least(one, other), greatest(one, other), 1];
-BEGIN
-	INSERT INTO rapport.pair (lo, hi, mode, lo_action, hi_action, matched_at)
-	VALUES (ids[1], ids[2], 1, 'like', 'like', rapport.now());
-	PERFORM rapport.run_hooks('matched', ids);
-	RETURN (SELECT p.conversation_id FROM rapport.pair AS p WHERE p.lo = ids[1] AND p.hi = ids[2] AND p.mode = 1);
-END;
-$$;
+\i test/lib/chat.sql
 
 SET rapport.now = '2026-05-01 12:00:00+00';
 SELECT rapport.new_person('chat-ana') AS ana, rapport.new_person('chat-ben') AS ben, rapport.new_person('chat-cem') AS cem \gset
@@ -238,7 +205,6 @@ SELECT rapport.act_as(NULL) \gset
 SELECT conversation_id = :conversation AS here, seq, sender_id = :ana AS ana FROM public.heard;
 DELETE FROM rapport.hook WHERE call = 'public.hear(bigint[])';
 DROP FUNCTION public.hear(bigint[]);
-
 
 -- Nor does a send leave out what somebody has added to a table.
 CREATE FUNCTION public.watch() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -87,7 +87,7 @@ if [ "$stored" -ne "$sent" ] || [ "$gaps" -ne 0 ]; then
 fi
 
 value=$(median "${ratios[@]}")
-echo "bench: chat.send_vs_insert_1ms value=$value unit=x bar=>=0.40 $(verdict "$value" '>=0.40')"
+echo "bench: chat.send_vs_insert_1ms value=$value unit=x bar=>=0.45 $(verdict "$value" '>=0.45')"
 value=$(median "${costs[@]}")
 echo "bench: chat.send_cpu_vs_insert value=$value unit=x bar=<=6.5 $(verdict "$value" '<=6.5')"
 value=$(median "${same_ratios[@]}")
