@@ -92,4 +92,11 @@
 #define core_analyze_delay() vacuum_delay_point()
 #endif
 
+/* How pages in the log are compressed where that is to cost next to nothing. */
+#ifdef USE_LZ4
+#define CORE_QUICK_COMPRESSION WAL_COMPRESSION_LZ4
+#else
+#define CORE_QUICK_COMPRESSION WAL_COMPRESSION_NONE
+#endif
+
 #endif

@@ -1,22 +1,24 @@
 /*
  * The insertion of match_gist: the way down is GiST's, with the penalty computed
  * in place instead of through the function manager, and it writes less to the
- * log. Bounds that grow are logged by the bytes that change, and a split by the
- * half that moves; GiST logs the whole tuple and both halves. A full leaf is
- * cleared of dead rows before it is split. What happens seldom is left to
- * gistinsert(): an inner page or the root to be split, a split to be finished,
- * keys or bounds of another format, nulls, an index without a log or of several
- * columns.
+ * log. Bounds that grow are logged by the bytes that change, if they stand right
+ * above the leaf mostly in one record with the key, and a split by the half that
+ * moves; GiST logs the whole tuple, in a record of its own, and both halves. A
+ * full leaf is cleared of dead rows before it is split. What happens seldom is
+ * left to gistinsert(): the root to be split, a split to be finished, keys or
+ * bounds of another format, nulls, an index without a log or of several columns.
  *
  * The protocol is that of access/gist/gist.c. One page is locked at a time, first
  * shared; who has to change it locks it again and looks at it anew. A page whose
  * NSN is above the LSN that its parent had when its downlink was read was split
  * since, and its downlink may not cover the key: the way starts again at the root
  * (GiST goes back to the parent; the root is as right and needs no stack). A
- * parent grows before the page below it gets the key, so that at any time, after
- * a crash too, bounds are too large at worst. Growing advances the LSN of the
- * page, as others expect who compare it before and after they change locks: that
- * is why an index without a log is left out.
+ * parent grows before the page below it gets the key, or with it, so that at any
+ * time, after a crash too, bounds are too large at worst. Growing advances the
+ * LSN of the page, as others expect who compare it before and after they change
+ * locks: that is why an index without a log is left out. Whoever splits a page
+ * holds it and waits for its parent, so nobody who holds a parent waits for a
+ * page below.
  *
  * Bytes are logged by generic WAL. wal_consistency_checking does not spare hints
  * in its records, as it does in GiST's, so leaves with entries marked as dead
@@ -27,6 +29,7 @@
 #include "access/generic_xlog.h"
 #include "access/gist_private.h"
 #include "access/tableam.h"
+#include "access/xlog.h"
 #include "access/xloginsert.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"
@@ -51,6 +54,9 @@
 #define LEAST_DEAD 4
 #define SEARCH_SHARE 16
 
+/* More levels than an index can have: half of a page is a dozen downlinks at least. */
+#define MOST_LEVELS 16
+
 typedef enum Outcome
 {
 	DONE,
@@ -68,12 +74,13 @@ typedef struct Insertion
 	MatchExtent extent;			/* of the key */
 	MatchBounds bounds;
 	int			lane;
-	BlockNumber block;
-	BlockNumber above;			/* the page with its downlink, when that was read */
+	BlockNumber path[MOST_LEVELS];	/* from the root: pages with the downlink of the next, when it was read */
+	int			level;			/* of the page that is looked at, from the root */
 	XLogRecPtr	parent;			/* the LSN of the page above when the downlink was read */
 	XLogRecPtr	chosen_at;		/* the LSN at which the page below was chosen, if it was */
 	OffsetNumber chosen;
-	Size		needed;			/* what the tuple takes of a page */
+	BlockNumber below;			/* the page that was chosen, if a parent has to grow */
+	Buffer		child;			/* the same, pinned */
 } Insertion;
 
 /*
@@ -83,6 +90,7 @@ typedef struct Insertion
  */
 typedef struct Delta
 {
+	Buffer		buffer;
 	int			size;
 	char		fragments[512];
 } Delta;
@@ -122,27 +130,88 @@ add_difference(Delta *delta, Page page, OffsetNumber at, const void *bytes, int 
 	}
 }
 
-/* Changes the page and logs it. */
+/* Changes pages and logs them, in one record. */
 static void
-change(Buffer buffer, Delta *delta)
+change(const Delta *deltas, int n)
 {
-	Page		page = BufferGetPage(buffer);
-	OffsetNumber header[2];
 	XLogRecPtr	lsn;
 
 	START_CRIT_SECTION();
-	for (const char *at = delta->fragments; at < delta->fragments + delta->size; at += FRAGMENT_HEADER + header[1])
-	{
-		memcpy(header, at, FRAGMENT_HEADER);
-		memcpy((char *) page + header[0], at + FRAGMENT_HEADER, header[1]);
-	}
-	MarkBufferDirty(buffer);
 	XLogBeginInsert();
-	XLogRegisterBuffer(0, buffer, REGBUF_STANDARD);
-	XLogRegisterBufData(0, delta->fragments, delta->size);
+	for (int i = 0; i < n; i++)
+	{
+		const Delta *delta = &deltas[i];
+		Page		page = BufferGetPage(delta->buffer);
+		OffsetNumber header[2];
+
+		for (const char *at = delta->fragments; at < delta->fragments + delta->size; at += FRAGMENT_HEADER + header[1])
+		{
+			memcpy(header, at, FRAGMENT_HEADER);
+			memcpy((char *) page + header[0], at + FRAGMENT_HEADER, header[1]);
+		}
+		MarkBufferDirty(delta->buffer);
+		XLogRegisterBuffer(i, delta->buffer, REGBUF_STANDARD);
+		XLogRegisterBufData(i, (char *) delta->fragments, delta->size);
+	}
 	lsn = XLogInsert(RM_GENERIC_ID, 0);
-	PageSetLSN(page, lsn);
+	for (int i = 0; i < n; i++)
+		PageSetLSN(BufferGetPage(deltas[i].buffer), lsn);
 	END_CRIT_SECTION();
+}
+
+/* Where between two tuples there is room for one, since others went when the page was split; 0 if there is none. */
+static LocationIndex
+find_gap(Page page, Size size)
+{
+	LocationIndex ends[BLCKSZ / MAXIMUM_ALIGNOF] = {0}; /* of the tuple that begins there */
+	Size		end = ((PageHeader) page)->pd_upper;
+
+	if (PageGetExactFreeSpace(page) < sizeof(ItemIdData))
+		return 0;
+	for (OffsetNumber i = FirstOffsetNumber; i <= PageGetMaxOffsetNumber(page); i = OffsetNumberNext(i))
+	{
+		ItemId		id = PageGetItemId(page, i);
+
+		ends[ItemIdGetOffset(id) / MAXIMUM_ALIGNOF] = MAXALIGN(ItemIdGetOffset(id) + ItemIdGetLength(id));
+	}
+	for (Size at = end; at + MAXIMUM_ALIGNOF <= ((PageHeader) page)->pd_special; at = Max(at + MAXIMUM_ALIGNOF, end))
+	{
+		if (ends[at / MAXIMUM_ALIGNOF] != 0)
+			end = ends[at / MAXIMUM_ALIGNOF];
+		else if (at + MAXIMUM_ALIGNOF - end == size)
+			return end;
+	}
+	return 0;
+}
+
+/* Where on a page without garbage there is room for a tuple, in free space or in a gap; 0 if there is none. */
+static LocationIndex
+find_place(Page page, Size size)
+{
+	if (PageGetFreeSpace(page) >= size)
+		return ((PageHeader) page)->pd_upper - size;
+	return find_gap(page, size);
+}
+
+/* The tuple at a place that find_place() gave. */
+static void
+put_tuple(Delta *delta, Page page, LocationIndex place, IndexTuple tuple)
+{
+	LocationIndex lower = ((PageHeader) page)->pd_lower;
+	LocationIndex upper = ((PageHeader) page)->pd_upper;
+	LocationIndex ends[2] = {lower + sizeof(ItemIdData), Min(upper, place)};
+	ItemIdData	id;
+
+	StaticAssertStmt(offsetof(PageHeaderData, pd_upper) == offsetof(PageHeaderData, pd_lower) + sizeof(LocationIndex),
+					 "both are changed at once");
+	add_difference(delta, page, offsetof(PageHeaderData, pd_lower), ends, sizeof(ends));
+	/* What free space holds is not the same where the log is replayed; what gaps hold is. */
+	ItemIdSetNormal(&id, place, IndexTupleSize(tuple));
+	add_fragment(delta, lower, &id, sizeof(id));
+	if (place < upper)
+		add_fragment(delta, place, tuple, IndexTupleSize(tuple));
+	else
+		add_difference(delta, page, place, tuple, IndexTupleSize(tuple));
 }
 
 /* Bounds that can grow in their place, or NULL. */
@@ -188,12 +257,41 @@ choose(const Insertion *in, Page page)
 	return best;
 }
 
+/*
+ * Takes the leaf below a parent that is to grow into the same record, if nobody
+ * has it locked, it has room, and it is not one that was split since. False if
+ * the key has to go its way after the parent has grown.
+ */
+static bool
+leaf_joins(const Insertion *in, Page parent, Delta *delta)
+{
+	Page		page = BufferGetPage(in->child);
+	LocationIndex place = 0;
+
+	if (!ConditionalLockBuffer(in->child))
+		return false;
+	gistcheckpage(in->index, in->child);
+	if (GistPageIsLeaf(page) && !GistPageIsDeleted(page) && !GistFollowRight(page) && !GistPageHasGarbage(page) &&
+		GistPageGetNSN(page) <= PageGetLSN(parent))
+		place = find_place(page, IndexTupleSize(in->tuple));
+	if (place == 0)
+	{
+		LockBuffer(in->child, GIST_UNLOCK);
+		return false;
+	}
+	CheckForSerializableConflictIn(in->index, NULL, BufferGetBlockNumber(in->child));
+	delta->buffer = in->child;
+	delta->size = 0;
+	put_tuple(delta, page, place, in->tuple);
+	return true;
+}
+
 static Outcome
 visit_inner(Insertion *in, Buffer buffer, bool exclusive)
 {
 	Page		page = BufferGetPage(buffer);
 	XLogRecPtr	lsn = exclusive ? PageGetLSN(page) : BufferGetLSNAtomic(buffer);
-	IndexTuple	tuple;
+	BlockNumber below;
 	const MatchBounds *old;
 	MatchBounds wide;
 
@@ -204,23 +302,34 @@ visit_inner(Insertion *in, Buffer buffer, bool exclusive)
 			return LEFT_TO_GIST;
 		in->chosen_at = lsn;
 	}
-	tuple = (IndexTuple) PageGetItem(page, PageGetItemId(page, in->chosen));
+	below = ItemPointerGetBlockNumber(&((IndexTuple) PageGetItem(page, PageGetItemId(page, in->chosen)))->t_tid);
 	old = bounds_at(in, page, in->chosen);
 	wide = *old;
 	match_bounds_add(&wide, &in->bounds);
 	if (memcmp(&wide, old, sizeof(wide)) != 0)
 	{
-		Delta		delta;
+		Delta		deltas[2];
 
 		if (!exclusive)
+		{
+			in->below = below;
 			return CHANGE;
-		CheckForSerializableConflictIn(in->index, NULL, in->block);
-		delta.size = 0;
-		add_difference(&delta, page, (const char *) old - (const char *) page, &wide, sizeof(wide));
-		change(buffer, &delta);
+		}
+		CheckForSerializableConflictIn(in->index, NULL, in->path[in->level]);
+		deltas[0].buffer = buffer;
+		deltas[0].size = 0;
+		add_difference(&deltas[0], page, (const char *) old - (const char *) page, &wide, sizeof(wide));
+		if (in->below == below && leaf_joins(in, page, &deltas[1]))
+		{
+			change(deltas, 2);
+			LockBuffer(in->child, GIST_UNLOCK);
+			return DONE;
+		}
+		change(deltas, 1);
 	}
-	in->above = in->block;
-	in->block = ItemPointerGetBlockNumber(&tuple->t_tid);
+	if (in->level + 1 == MOST_LEVELS)
+		return LEFT_TO_GIST;
+	in->path[++in->level] = below;
 	in->parent = lsn;
 	in->chosen_at = InvalidXLogRecPtr;
 	return DOWN;
@@ -280,49 +389,6 @@ find_dead(const Insertion *in, Buffer buffer)
 	return true;
 }
 
-/* Where on a full leaf there is room between two tuples that stayed when others went; 0 if there is none. */
-static LocationIndex
-find_gap(const Insertion *in, Page page)
-{
-	bool		used[BLCKSZ / MAXIMUM_ALIGNOF] = {false};
-	Size		units = IndexTupleSize(in->tuple) / MAXIMUM_ALIGNOF;
-	Size		run = 0;
-
-	if (GistPageHasGarbage(page) || PageGetExactFreeSpace(page) < sizeof(ItemIdData))
-		return 0;
-	for (OffsetNumber i = FirstOffsetNumber; i <= PageGetMaxOffsetNumber(page); i = OffsetNumberNext(i))
-	{
-		ItemId		id = PageGetItemId(page, i);
-
-		memset(used + ItemIdGetOffset(id) / MAXIMUM_ALIGNOF, true, MAXALIGN(ItemIdGetLength(id)) / MAXIMUM_ALIGNOF);
-	}
-	for (Size at = ((PageHeader) page)->pd_upper / MAXIMUM_ALIGNOF; at < ((PageHeader) page)->pd_special / MAXIMUM_ALIGNOF; at++)
-	{
-		run = used[at] ? 0 : run + 1;
-		if (run == units)
-			return (at + 1 - units) * MAXIMUM_ALIGNOF;
-	}
-	return 0;
-}
-
-static void
-put_into_gap(const Insertion *in, Buffer buffer, LocationIndex gap)
-{
-	Page		page = BufferGetPage(buffer);
-	LocationIndex lower = ((PageHeader) page)->pd_lower;
-	LocationIndex new_lower = lower + sizeof(ItemIdData);
-	ItemIdData	id;
-	Delta		delta;
-
-	delta.size = 0;
-	ItemIdSetNormal(&id, gap, IndexTupleSize(in->tuple));
-	add_fragment(&delta, offsetof(PageHeaderData, pd_lower), &new_lower, sizeof(new_lower));
-	/* What free space holds is not the same where the log is replayed. */
-	add_fragment(&delta, lower, &id, sizeof(id));
-	add_difference(&delta, page, gap, in->tuple, IndexTupleSize(in->tuple));
-	change(buffer, &delta);
-}
-
 /* The downlink to a page among those of another; 0 if it is not there. */
 static OffsetNumber
 find_downlink(Page page, BlockNumber block)
@@ -360,10 +426,39 @@ pick_split(const Insertion *in, Page page, GIST_SPLITVEC *halves)
 }
 
 /*
- * Splits a full leaf, without the tuple that is to go in, in one record of three
+ * Finishes a record with whole pages, which are compressed whatever
+ * wal_compression says: keys of a page are so alike that almost half of it goes.
+ * By LZ4 or not at all: pglz would be a fifth of the insertion.
+ */
+static void
+finish_compressed(GenericXLogState *state)
+{
+	int			setting = wal_compression;
+
+	if (setting == WAL_COMPRESSION_NONE)
+		wal_compression = CORE_QUICK_COMPRESSION;
+	GenericXLogFinish(state);	/* which does not fail, or the server does */
+	wal_compression = setting;
+}
+
+/* As put_tuple(), on a page that is logged by comparison. */
+static void
+put_at(Page page, LocationIndex place, IndexTuple tuple)
+{
+	PageHeader	header = (PageHeader) page;
+
+	ItemIdSetNormal((ItemId) (page + header->pd_lower), place, IndexTupleSize(tuple));
+	header->pd_lower += sizeof(ItemIdData);
+	header->pd_upper = Min(header->pd_upper, place);
+	memcpy(page + place, tuple, IndexTupleSize(tuple));
+}
+
+/*
+ * Splits a full page, without the tuple that is to go in, in one record of three
  * pages: the smaller half goes to a new page, and the parent gets its downlink.
  * The larger half stays where it lies, so that of its page only line pointers
- * are logged; put_into_gap() uses the space between. GiST logs both halves.
+ * are logged; find_gap() finds the space between. GiST logs both halves. A full
+ * parent is split instead, and the page when the way comes here again.
  *
  * There is no state in between, and so no follow-right flag. The page's NSN has
  * to be above the LSN of any parent read before, and above where the log was
@@ -371,13 +466,14 @@ pick_split(const Insertion *in, Page page, GIST_SPLITVEC *halves)
  * the parent gets; the log is between the two now.
  */
 static Outcome
-split(Insertion *in, Buffer buffer)
+split(Insertion *in, Buffer buffer, int level)
 {
 	Page		page = BufferGetPage(buffer);
 	GISTPageOpaque opaque = GistPageGetOpaque(page);
 	Buffer		parent;
 	Buffer		other;
 	OffsetNumber downlink;
+	LocationIndex place;
 	GIST_SPLITVEC halves;
 	bool		left_moves;
 	OffsetNumber *moved;
@@ -393,7 +489,7 @@ split(Insertion *in, Buffer buffer)
 	Page		image;
 	ItemIdData	ids[MaxIndexTuplesPerPage];
 
-	if (in->block == GIST_ROOT_BLKNO || GistPageHasGarbage(page) || !pick_split(in, page, &halves))
+	if (level == 0 || GistPageHasGarbage(page) || !pick_split(in, page, &halves))
 		return LEFT_TO_GIST;
 	left_moves = halves.spl_nleft < halves.spl_nright;
 	moved = left_moves ? halves.spl_left : halves.spl_right;
@@ -402,24 +498,32 @@ split(Insertion *in, Buffer buffer)
 	keeping = left_moves ? halves.spl_nright : halves.spl_nleft;
 
 	/* From a child to its parent, as GiST goes when it splits. */
-	parent = ReadBuffer(in->index, in->above);
+	parent = ReadBuffer(in->index, in->path[level - 1]);
 	LockBuffer(parent, GIST_EXCLUSIVE);
 	gistcheckpage(in->index, parent);
 	image = BufferGetPage(parent);
-	if (GistFollowRight(image) || GistPageIsLeaf(image) || PageGetFreeSpace(image) < sizeof(link) + sizeof(ItemIdData) ||
-		(downlink = find_downlink(image, in->block)) == InvalidOffsetNumber || bounds_at(in, image, downlink) == NULL)
+	if (GistFollowRight(image) || GistPageIsLeaf(image) ||
+		(downlink = find_downlink(image, in->path[level])) == InvalidOffsetNumber || bounds_at(in, image, downlink) == NULL)
 	{
 		UnlockReleaseBuffer(parent);
 		return LEFT_TO_GIST;
 	}
-	CheckForSerializableConflictIn(in->index, NULL, in->block);
-	CheckForSerializableConflictIn(in->index, NULL, in->above);
+	place = find_place(image, sizeof(link));
+	if (place == 0)
+	{
+		Outcome		outcome = split(in, parent, level - 1);
+
+		UnlockReleaseBuffer(parent);
+		return outcome;
+	}
+	CheckForSerializableConflictIn(in->index, NULL, in->path[level]);
+	CheckForSerializableConflictIn(in->index, NULL, in->path[level - 1]);
 	other = core_gist_new_buffer(in->index, in->table);
-	PredicateLockPageSplit(in->index, in->block, BufferGetBlockNumber(other));
+	PredicateLockPageSplit(in->index, in->path[level], BufferGetBlockNumber(other));
 
 	state = GenericXLogStart(in->index);
 	image = GenericXLogRegisterBuffer(state, other, GENERIC_XLOG_FULL_IMAGE);
-	gistinitpage(image, F_LEAF);
+	gistinitpage(image, GistPageIsLeaf(page) ? F_LEAF : 0);
 	GistPageGetOpaque(image)->rightlink = opaque->rightlink;
 	GistPageSetNSN(image, GistPageGetNSN(page));
 	for (int i = 0; i < moving; i++)
@@ -444,9 +548,8 @@ split(Insertion *in, Buffer buffer)
 		   DatumGetPointer(left_moves ? halves.spl_rdatum : halves.spl_ldatum), sizeof(MatchBounds));
 	memcpy(link.bytes + sizeof(IndexTupleData), DatumGetPointer(left_moves ? halves.spl_ldatum : halves.spl_rdatum), sizeof(MatchBounds));
 	ItemPointerSetBlockNumber(&link.header.t_tid, BufferGetBlockNumber(other));
-	if (PageAddItem(image, (Item) &link, sizeof(link), InvalidOffsetNumber, false, false) == InvalidOffsetNumber)
-		elog(ERROR, "no room for a downlink in index \"%s\"", RelationGetRelationName(in->index));
-	GenericXLogFinish(state);
+	put_at(image, place, &link.header);
+	finish_compressed(state);
 
 	UnlockReleaseBuffer(other);
 	UnlockReleaseBuffer(parent);
@@ -457,30 +560,34 @@ static Outcome
 visit_leaf(Insertion *in, Buffer buffer)
 {
 	Page		page = BufferGetPage(buffer);
+	Size		needed = IndexTupleSize(in->tuple) + sizeof(ItemIdData);	/* as GiST counts */
 	List	   *none;
 
-	if (room_of(page) < in->needed)
+	if (room_of(page) < needed)
 	{
-		LocationIndex gap = find_gap(in, page);
+		LocationIndex place = GistPageHasGarbage(page) ? 0 : find_place(page, IndexTupleSize(in->tuple));
 
-		if (gap != 0)
+		if (place != 0)
 		{
-			CheckForSerializableConflictIn(in->index, NULL, in->block);
-			put_into_gap(in, buffer, gap);
+			Delta		delta = {buffer};
+
+			CheckForSerializableConflictIn(in->index, NULL, in->path[in->level]);
+			put_tuple(&delta, page, place, in->tuple);
+			change(&delta, 1);
 			return DONE;
 		}
-		if (!find_dead(in, buffer) || room_of(page) < in->needed)
+		if (!find_dead(in, buffer) || room_of(page) < needed)
 		{
 			MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "match_gist split", ALLOCSET_DEFAULT_SIZES);
 			MemoryContext old = MemoryContextSwitchTo(context);
-			Outcome		outcome = split(in, buffer);
+			Outcome		outcome = split(in, buffer, in->level);
 
 			MemoryContextSwitchTo(old);
 			MemoryContextDelete(context);
 			return outcome;
 		}
 	}
-	CheckForSerializableConflictIn(in->index, NULL, in->block);
+	CheckForSerializableConflictIn(in->index, NULL, in->path[in->level]);
 	/* Deletes what is marked first, if it must. It does not split, so it asks for no rules. */
 	gistplacetopage(in->index, 0, NULL, buffer, &in->tuple, 1, InvalidOffsetNumber, NULL, InvalidBuffer, &none,
 					true, in->table, false);
@@ -494,7 +601,7 @@ visit(Insertion *in, Buffer buffer, bool exclusive)
 
 	if (GistFollowRight(page))
 		return LEFT_TO_GIST;
-	if (GistPageIsDeleted(page) || (in->block != GIST_ROOT_BLKNO && in->parent < GistPageGetNSN(page)))
+	if (GistPageIsDeleted(page) || (in->level > 0 && in->parent < GistPageGetNSN(page)))
 		return AGAIN;
 	if (!GistPageIsLeaf(page))
 		return visit_inner(in, buffer, exclusive);
@@ -506,20 +613,27 @@ descend(Insertion *in)
 {
 	Outcome		outcome;
 
-	in->block = GIST_ROOT_BLKNO;
+	in->path[0] = GIST_ROOT_BLKNO;
+	in->level = 0;
 	in->chosen_at = InvalidXLogRecPtr;
 	do
 	{
-		Buffer		buffer = ReadBuffer(in->index, in->block);
+		Buffer		buffer = ReadBuffer(in->index, in->path[in->level]);
 
+		in->below = InvalidBlockNumber;
 		LockBuffer(buffer, GIST_SHARE);
 		gistcheckpage(in->index, buffer);
 		outcome = visit(in, buffer, false);
 		if (outcome == CHANGE)
 		{
 			LockBuffer(buffer, GIST_UNLOCK);
+			/* Now, as others wait for who reads a file and holds a lock. */
+			if (in->below != InvalidBlockNumber)
+				in->child = ReadBuffer(in->index, in->below);
 			LockBuffer(buffer, GIST_EXCLUSIVE);
 			outcome = visit(in, buffer, true);
+			if (in->below != InvalidBlockNumber)
+				ReleaseBuffer(in->child);
 		}
 		UnlockReleaseBuffer(buffer);
 	} while (outcome == DOWN);
@@ -546,7 +660,6 @@ match_insert(Relation index, Datum *values, bool *nulls, ItemPointer row, Relati
 		match_bounds_of(key, &in.bounds);
 		in.tuple = index_form_tuple(RelationGetDescr(index), values, nulls);
 		in.tuple->t_tid = *row;
-		in.needed = IndexTupleSize(in.tuple) + sizeof(ItemIdData);
 		do
 		{
 			CHECK_FOR_INTERRUPTS();

@@ -124,8 +124,8 @@ sub records
 	while (<$in>)
 	{
 		next unless m{/$node } && /^rmgr: (\w+) .* desc: ([A-Za-z_]+)/;
-		# Of three pages: a split.
-		$count{$1 eq 'Generic' ? /blkref #2/ ? 'split' : 'bytes' : $2}++;
+		# Of three pages: a split. Of two: a leaf with the bounds above it.
+		$count{$1 eq 'Generic' ? /blkref #2/ ? 'split' : /blkref #1/ ? 'both' : 'bytes' : $2}++;
 	}
 	close $in;
 	return \%count;
@@ -154,6 +154,8 @@ is_right('inserted');
 my $records = records($since, 'people_key');
 cmp_ok($records->{split} // 0, '>', 20, 'pages were split');
 cmp_ok($records->{bytes} // 0, '>', 100, 'bounds grew byte by byte') or diag(explain($records));
+cmp_ok($records->{both} // 0, '>', 100, 'or together with the key');
+is($records->{PAGE_SPLIT} // 0, 0, 'inner pages were split as well, not by GiST') or diag(explain($records));
 
 # Rows that die all the time: full pages are cleared of them. Some minor releases
 # of PostgreSQL replay that with a flag which the primary does not set (harmless;
