@@ -41,7 +41,7 @@ bytes() { sql <<<"SELECT round(sum(pg_total_relation_size(t)) / :messages, 1) FR
 # pages: the mean of the pages that the last 50 messages take, over the sample.
 pages() { sql <<<'SELECT round(avg(bench_pages(format($$SELECT * FROM rapport.message_range(%s, %s, %s)$$, conversation_id, size - 49, size))), 1) FROM bench_sample'; }
 
-SHARED_BUFFERS=1GB FSYNC=off "$cluster" up "$dir"
+SHARED_BUFFERS=4GB FSYNC=off "$cluster" up "$dir"
 "$cluster" install "$dir"
 sql -c "ALTER SYSTEM SET work_mem = '512MB'" -c "ALTER SYSTEM SET maintenance_work_mem = '512MB'" -c "ALTER SYSTEM SET autovacuum = off" \
 	-c 'SELECT pg_reload_conf()' -c 'SET client_min_messages = warning' -c 'CREATE EXTENSION rapport CASCADE' >/dev/null
