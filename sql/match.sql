@@ -257,6 +257,10 @@ SELECT rapport.unseal('scope', rapport.seal('scope', 'text')) AS same,
 	   rapport.unseal('scope', rapport.seal('scope', repeat('é', 500))) = repeat('é', 500) AS long,
 	   rapport.unseal('scope', '') AS empty,
 	   rapport.unseal('scope', repeat('A', 3000)) AS huge;
+-- And with any character changed not at all.
+SELECT count(*) > 50 AS characters, count(rapport.unseal('scope', overlay(sealed PLACING CASE substr(sealed, i, 1) WHEN 'A' THEN 'B' ELSE 'A' END FROM i FOR 1))) AS opened
+FROM rapport.seal('scope', repeat('text', 10)) AS sealed
+CROSS JOIN generate_series(1, length(sealed)) AS i;
 
 -- Who may discover is who lacks nothing by missing_steps(), whatever is required: the way through C and the way through SQL agree.
 CREATE FUNCTION pg_temp.may_discover(person bigint) RETURNS boolean LANGUAGE plpgsql AS $$

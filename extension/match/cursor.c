@@ -3,8 +3,8 @@
  * client can neither read it (it may hold an exact cost, and with it a
  * distance) nor make one.
  *
- * The tag is a MAC of scope and text and seeds the key stream the text is
- * hidden with: deterministic authenticated encryption, nothing to store.
+ * The tag is a MAC of the text, and the nonce of the stream that hides it, under
+ * keys of the scope: deterministic authenticated encryption, nothing to store.
  */
 #include "postgres.h"
 
@@ -24,18 +24,22 @@ PG_FUNCTION_INFO_V1(match_unseal_sql);
 #define MAX_TEXT_SIZE 1024
 #define BASE64 sodium_base64_VARIANT_URLSAFE_NO_PADDING
 
-/*
- * The two keyed hashes as far as they are the same for every text of a scope. A
- * call that seals many rows begins each from here.
- */
+/* The keys of a scope. */
 struct MatchSealer
 {
-	uint8		secret[CORE_SECRET_SIZE];
-	crypto_auth_hmacsha256_state tag;	/* has taken the scope, after its length: no two pairs run together */
-	crypto_auth_hmacsha256_state stream;
+	uint8		secret[CORE_SECRET_SIZE];	/* that they are made of */
+	struct
+	{
+		uint8		tag[crypto_generichash_KEYBYTES];
+		uint8		stream[crypto_stream_xchacha20_KEYBYTES];
+	}			keys;
 	uint32		scope_size;
 	char		scope[];
 };
+
+StaticAssertDecl(sizeof(((MatchSealer *) NULL)->keys) <= crypto_generichash_BYTES_MAX, "one hash makes both keys");
+StaticAssertDecl(TAG_SIZE >= crypto_generichash_BYTES_MIN && TAG_SIZE <= crypto_stream_xchacha20_NONCEBYTES,
+				 "a tag is a hash, and goes into a nonce");
 
 const MatchSealer *
 match_sealer(FmgrInfo *caller, const text *scope)
@@ -54,11 +58,7 @@ match_sealer(FmgrInfo *caller, const text *scope)
 	memcpy(sealer->secret, secret, CORE_SECRET_SIZE);
 	sealer->scope_size = size;
 	memcpy(sealer->scope, VARDATA_ANY(scope), size);
-	crypto_auth_hmacsha256_init(&sealer->stream, secret, CORE_SECRET_SIZE);
-	sealer->tag = sealer->stream;
-	crypto_auth_hmacsha256_update(&sealer->tag, (const uint8 *) "t", 1);
-	crypto_auth_hmacsha256_update(&sealer->tag, (const uint8 *) &size, sizeof(size));
-	crypto_auth_hmacsha256_update(&sealer->tag, (const uint8 *) sealer->scope, size);
+	crypto_generichash((uint8 *) &sealer->keys, sizeof(sealer->keys), (const uint8 *) sealer->scope, size, secret, CORE_SECRET_SIZE);
 	caller->fn_extra = sealer;
 	return sealer;
 }
@@ -66,35 +66,17 @@ match_sealer(FmgrInfo *caller, const text *scope)
 static void
 make_tag(const MatchSealer *sealer, const uint8 *plain, size_t size, uint8 *tag)
 {
-	crypto_auth_hmacsha256_state state = sealer->tag;
-	uint8		mac[CORE_MAC_SIZE];
-
-	crypto_auth_hmacsha256_update(&state, plain, size);
-	crypto_auth_hmacsha256_final(&state, mac);
-	memcpy(tag, mac, TAG_SIZE);
+	crypto_generichash(tag, TAG_SIZE, plain, size, sealer->keys.tag, sizeof(sealer->keys.tag));
 }
 
 /* Turns plain into hidden and back, in place. */
 static void
 apply_stream(const MatchSealer *sealer, const uint8 *tag, uint8 *data, size_t size)
 {
-	uint8		block[1 + TAG_SIZE + 1];
-	uint8		stream[CORE_MAC_SIZE];
+	uint8		nonce[crypto_stream_xchacha20_NONCEBYTES] = {0};
 
-	block[0] = 's';
-	memcpy(block + 1, tag, TAG_SIZE);
-	for (size_t i = 0; i < size; i++)
-	{
-		if (i % CORE_MAC_SIZE == 0)
-		{
-			crypto_auth_hmacsha256_state state = sealer->stream;
-
-			block[1 + TAG_SIZE] = (uint8) (i / CORE_MAC_SIZE);
-			crypto_auth_hmacsha256_update(&state, block, sizeof(block));
-			crypto_auth_hmacsha256_final(&state, stream);
-		}
-		data[i] ^= stream[i % CORE_MAC_SIZE];
-	}
+	memcpy(nonce, tag, TAG_SIZE);
+	crypto_stream_xchacha20_xor(data, data, size, nonce, sealer->keys.stream);
 }
 
 text *
