@@ -167,7 +167,7 @@ static const struct
 		"UPDATE rapport.conversation AS c"
 		" SET last_seq = last_seq - 1,"
 		" last_at = CASE kind WHEN 'group' THEN coalesce((SELECT m.sent_at"
-		"  FROM rapport.message_range(c.conversation_id, c.last_seq - 1, c.last_seq - 1) AS m), last_at) END"
+		"  FROM rapport.message_range(c.conversation_id, c.last_seq - 1, c.last_seq - 1) AS m), created_at) END"
 		" WHERE conversation_id = $1",
 		1, {INT8OID}
 	},

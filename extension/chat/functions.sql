@@ -80,8 +80,6 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.member', 'joined_seq', 'behaviour', 'delete', NULL),
 	('rapport.member', 'delivered_seq', 'behaviour', 'delete', NULL),
 	('rapport.member', 'change_seq', 'behaviour', 'delete', NULL),
-	('rapport.member', 'other_delivered_seq', 'behaviour', 'delete', NULL),
-	('rapport.member', 'other_read_seq', 'behaviour', 'delete', NULL),
 	('rapport.member', 'hidden_seq', 'behaviour', 'delete', NULL),
 	('rapport.member', 'archived_seq', 'behaviour', 'delete', NULL),
 	('rapport.member', 'muted_until', 'behaviour', 'delete', NULL),
@@ -113,13 +111,16 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.intro_sent', 'at', 'behaviour', 'delete', NULL);
 INSERT INTO rapport.personal_data (tab, col, class, on_erase, withheld) VALUES
 	('rapport.member', 'closed', 'behaviour', 'delete', 'would tell who blocks'),
+	('rapport.member', 'other_delivered_seq', 'behaviour', 'delete', 'is the other person''s'),
+	('rapport.member', 'other_read_seq', 'behaviour', 'delete', 'is the other person''s'),
 	('rapport.intro', 'declined', 'behaviour', 'delete', 'would tell who wrote that it was declined');
 
 INSERT INTO rapport.subject (tab, col, own, find, on_erase) VALUES
 	('rapport.participant', 'person_id', true,
 	 't.person_id = ANY ($1) AND t.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', NULL),
+	-- A message of the system tells who came and went; a title is somebody's words.
 	('rapport.message', 'sender_id', true,
-	 't.sender_id = ANY ($1) AND t.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', NULL),
+	 't.sender_id = ANY ($1) AND (t.flags & 1 = 0 OR t.attrs #>> ''{event,type}'' = ''title'') AND t.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', NULL),
 	('rapport.message_dedupe', 'sender_id', true,
 	 't.sender_id = ANY ($1) AND t.conversation_id IN (SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', NULL),
 	('rapport.message_reaction', 'person_id', true,
@@ -133,7 +134,7 @@ INSERT INTO rapport.subject (tab, col, own, find, on_erase) VALUES
 	 '(t.person_id, t.conversation_id) IN (SELECT m.other_id, m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY ($1))', 'clear');
 
 UPDATE rapport.subject
-SET source = 'SELECT m.* FROM rapport.member AS x CROSS JOIN LATERAL rapport.message_range(x.conversation_id, 1, 9223372036854775807) AS m WHERE x.person_id = ANY ($1)'
+SET source = 'SELECT m.* FROM rapport.member AS x CROSS JOIN LATERAL rapport.message_range(x.conversation_id, 1, 9223372036854775807) AS m WHERE x.person_id = ANY ($1) AND NOT (m.flags >= 256 AND m.sent_at + pg_catalog.make_interval(mins => m.flags / 256) <= rapport.now())'
 WHERE tab = 'rapport.message'::regclass;
 
 INSERT INTO rapport.hook_event (event, ids, description) VALUES
@@ -185,14 +186,18 @@ CREATE OR REPLACE FUNCTION rapport.message_attrs(attrs jsonb, blank boolean) RET
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
-	clean jsonb := pg_catalog.jsonb_strip_nulls(attrs);
+	clean jsonb;
 	cell bigint;
 BEGIN
 	IF pg_catalog.jsonb_typeof(attrs) <> 'object' THEN
 		PERFORM rapport.fail('wrong_type', 'attrs is an object.');
 	ELSIF pg_catalog.octet_length(attrs::text) > 4096 THEN
 		PERFORM rapport.fail('out_of_range', 'attrs has at most 4096 bytes.');
-	ELSIF clean - ARRAY['reply_to', 'mentions', 'attachments', 'location', 'app'] <> '{}' THEN
+	END IF;
+	-- What is the app's own stays as it is.
+	clean := pg_catalog.jsonb_strip_nulls(attrs - 'app')
+		|| CASE WHEN pg_catalog.jsonb_typeof(attrs -> 'app') <> 'null' THEN pg_catalog.jsonb_build_object('app', attrs -> 'app') ELSE '{}' END;
+	IF clean - ARRAY['reply_to', 'mentions', 'attachments', 'location', 'app'] <> '{}' THEN
 		PERFORM rapport.fail('unknown_field', 'attrs has reply_to, mentions, attachments, location and app.');
 	END IF;
 	IF clean ? 'reply_to' AND clean ->> 'reply_to' !~ '^[1-9][0-9]{0,15}$' OR pg_catalog.jsonb_typeof(clean -> 'reply_to') <> 'number' THEN
@@ -233,8 +238,8 @@ BEGIN
 		END IF;
 		-- As places are: nobody is to be found by what they send, nor by its hash.
 		SELECT s.shown INTO cell
-		FROM rapport.shown_cell(rapport.grid_cell((clean #>> '{location,latitude}')::double precision,
-												  (clean #>> '{location,longitude}')::double precision,
+		FROM rapport.shown_cell(rapport.grid_cell(pg_catalog.round((clean #>> '{location,latitude}')::numeric, 9)::double precision,
+												  pg_catalog.round((clean #>> '{location,longitude}')::numeric, 9)::double precision,
 												  rapport.setting_int('grid_metres'), 0, NULL), rapport.doublings()) AS s;
 		clean := clean || pg_catalog.jsonb_build_object('location', pg_catalog.jsonb_build_object(
 			'latitude', pg_catalog.round(rapport.cell_latitude(cell)::numeric, 5),
@@ -281,6 +286,44 @@ AS 'MODULE_PATHNAME', 'chat_check_body';
 COMMENT ON FUNCTION rapport.check_body(text, boolean) IS
 'Fails where send_message() would refuse a text: alone tells that the message has nothing else. Errors: message_empty, message_too_long.';
 
+CREATE OR REPLACE FUNCTION rapport.hold_members(conversation_ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	PERFORM FROM rapport.conversation AS c
+	JOIN rapport.participant AS p ON p.conversation_id = c.conversation_id
+	JOIN rapport.member AS m ON m.person_id = p.person_id AND m.conversation_id = p.conversation_id
+	WHERE c.conversation_id = ANY (conversation_ids)
+	AND c.kind = 'direct'
+	ORDER BY m.conversation_id, m.person_id
+	FOR NO KEY UPDATE OF m;
+END;
+$$;
+COMMENT ON FUNCTION rapport.hold_members(bigint[]) IS
+'Locks both sides of direct conversations in the order of ids, as a send does. Whoever writes to both calls it before, or two may wait for each other.';
+
+CREATE OR REPLACE FUNCTION rapport.count_burst(conversation_id bigint, person_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	most integer := rapport.setting_int('messages_per_minute');
+	n integer;
+BEGIN
+	PERFORM rapport.hold_members(ARRAY[count_burst.conversation_id]);
+	UPDATE rapport.member AS m
+	SET burst = CASE WHEN m.burst_at > rapport.now() - interval '1 minute' THEN m.burst + 1 ELSE 1 END,
+		burst_at = CASE WHEN m.burst_at > rapport.now() - interval '1 minute' THEN m.burst_at ELSE rapport.now() END
+	WHERE m.person_id = count_burst.person_id
+	AND m.conversation_id = count_burst.conversation_id
+	RETURNING m.burst INTO n;
+	IF most > 0 AND n > most THEN
+		PERFORM rapport.fail('too_many_messages', pg_catalog.format('One may send and change %s messages a minute in a conversation.', most));
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.count_burst(bigint, bigint) IS
+'Counts what a person does in a conversation besides sending, together with the messages that send_message() counts. Errors: too_many_messages.';
+
 CREATE OR REPLACE FUNCTION rapport.post_event(conversation_id bigint, person_id bigint, event jsonb) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -295,6 +338,7 @@ BEGIN
 	RETURNING c.last_seq, c.kind = 'group' INTO number, grouped;
 	INSERT INTO rapport.message (conversation_id, seq, sender_id, sent_at, flags, attrs)
 	VALUES (post_event.conversation_id, number, post_event.person_id, rapport.now(), 1, pg_catalog.jsonb_build_object('event', event));
+	PERFORM rapport.hold_members(ARRAY[post_event.conversation_id]);
 	UPDATE rapport.member AS m
 	SET last_seq = CASE WHEN grouped THEN m.last_seq ELSE number END,
 		last_at = CASE WHEN grouped THEN m.last_at ELSE greatest(m.last_at, rapport.now()) END,
@@ -317,6 +361,11 @@ CREATE OR REPLACE FUNCTION rapport.close_conversations(conversation_ids bigint[]
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
+	PERFORM FROM rapport.conversation AS c
+	WHERE c.conversation_id = ANY (close_conversations.conversation_ids)
+	ORDER BY c.conversation_id
+	FOR NO KEY UPDATE;
+	PERFORM rapport.hold_members(close_conversations.conversation_ids);
 	UPDATE rapport.conversation AS c
 	SET closed_at = CASE WHEN close_conversations.closed THEN coalesce(c.closed_at, rapport.now()) END
 	WHERE c.conversation_id = ANY (close_conversations.conversation_ids);
@@ -421,9 +470,11 @@ BEGIN
 										WHERE p.conversation_id = c
 										AND p.left_seq IS NULL
 										AND p.person_id <> ALL (ids)));
+	PERFORM rapport.hold_members(theirs);
 	-- What they wrote is cleared where it can be; of groups they take their leave.
 	DELETE FROM rapport.message_block AS b WHERE b.conversation_id = ANY (deserted);
 	PERFORM rapport.open_sealed_of(ids);
+	PERFORM rapport.note_erased(c, ids) FROM unnest(theirs) AS c WHERE c <> ALL (deserted);
 	PERFORM rapport.group_leave(p.conversation_id, p.person_id, p.person_id, 'left')
 	FROM rapport.participant AS p
 	JOIN rapport.conversation AS c ON c.conversation_id = p.conversation_id
@@ -437,6 +488,8 @@ BEGIN
 	DELETE FROM rapport.message_change AS x WHERE x.conversation_id = ANY (deserted);
 	DELETE FROM rapport.message_reaction AS r WHERE r.conversation_id = ANY (deserted);
 	DELETE FROM rapport.message_timer AS t WHERE t.conversation_id = ANY (deserted);
+	DELETE FROM rapport.member AS m
+	WHERE (m.person_id, m.conversation_id) IN (SELECT p.person_id, p.conversation_id FROM rapport.participant AS p WHERE p.conversation_id = ANY (deserted));
 	DELETE FROM rapport.participant AS p WHERE p.conversation_id = ANY (deserted);
 	DELETE FROM rapport.conversation AS c WHERE c.conversation_id = ANY (deserted);
 END;

@@ -50,6 +50,7 @@ DECLARE
 	number bigint;
 	grouped boolean;
 BEGIN
+	PERFORM rapport.count_burst(note_change.conversation_id, rapport.acting_person());
 	UPDATE rapport.conversation AS c
 	SET change_seq = c.change_seq + 1
 	WHERE c.conversation_id = note_change.conversation_id
@@ -72,7 +73,48 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.note_change(bigint, bigint, timestamp with time zone) IS
-'Gives the change of a message its number. The caller holds the lock of the conversation''s row.';
+'Gives the change of a message by the acting person its number. The caller holds the lock of the conversation''s row. Errors: too_many_messages.';
+
+CREATE OR REPLACE FUNCTION rapport.note_erased(conversation_id bigint, ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	changed bigint;
+BEGIN
+	WITH message AS (
+		SELECT m.seq
+		FROM rapport.message AS m
+		WHERE m.conversation_id = note_erased.conversation_id
+		AND m.sender_id = ANY (ids)
+		AND (m.body IS NOT NULL OR m.attrs IS NOT NULL)
+		AND (m.flags & 1 = 0 OR m.attrs #>> '{event,type}' = 'title')
+		UNION
+		SELECT r.seq
+		FROM rapport.message_reaction AS r
+		WHERE r.conversation_id = note_erased.conversation_id
+		AND r.person_id = ANY (ids)),
+	numbered AS (
+		INSERT INTO rapport.message_change AS x (conversation_id, seq, change_seq)
+		SELECT c.conversation_id, m.seq, c.change_seq + row_number() OVER (ORDER BY m.seq)
+		FROM rapport.conversation AS c
+		CROSS JOIN message AS m
+		WHERE c.conversation_id = note_erased.conversation_id
+		AND c.kind = 'group'
+		ON CONFLICT ON CONSTRAINT message_change_pkey DO UPDATE SET change_seq = excluded.change_seq
+		RETURNING x.change_seq)
+	UPDATE rapport.conversation AS c
+	SET change_seq = n.change_seq
+	FROM (SELECT max(x.change_seq) AS change_seq FROM numbered AS x) AS n
+	WHERE c.conversation_id = note_erased.conversation_id
+	AND n.change_seq > c.change_seq
+	RETURNING c.change_seq INTO changed;
+	IF FOUND THEN
+		PERFORM rapport.event_emit('c:' || note_erased.conversation_id, 'change', pg_catalog.jsonb_build_object('change_seq', changed));
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.note_erased(bigint, bigint[]) IS
+'Numbers as changed what people who are about to be erased wrote in a group, and what they reacted to. The caller holds the lock of the conversation''s row, and nothing of theirs is sealed.';
 
 CREATE OR REPLACE FUNCTION rapport.blank_messages(conversation_id bigint, seqs bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -134,12 +176,21 @@ BEGIN
 		flags = m.flags | 2
 	WHERE m.conversation_id = edit_message.conversation_id
 	AND m.seq = edit_message.seq;
+	-- Nor a hash of what it said; a retry of the send is still known for one.
+	UPDATE rapport.message_dedupe AS d
+	SET body_hash = 0
+	FROM rapport.message AS m
+	WHERE m.conversation_id = edit_message.conversation_id
+	AND m.seq = edit_message.seq
+	AND d.conversation_id = m.conversation_id
+	AND d.sender_id = m.sender_id
+	AND d.client_id = m.client_id;
 	edited_at := rapport.now();
 	change_seq := rapport.note_change(edit_message.conversation_id, edit_message.seq, edited_at);
 END;
 $$;
 COMMENT ON FUNCTION rapport.edit_message(bigint, bigint, text) IS
-'Replaces the text of a message of mine, within message_edit_minutes; what it said before is not kept. Others see that it was edited, and change_seq tells who was away. The same text again changes nothing. Errors: missing_field, message_empty, message_too_long, not_editable (422, too late), not_found for a message that is not mine, deleted or expired, and as for messages().';
+'Replaces the text of a message of mine, within message_edit_minutes; what it said before is not kept. Others see that it was edited, and change_seq tells who was away. The same text again changes nothing. Errors: too_many_messages (429, messages_per_minute: changes count as messages), missing_field, message_empty, message_too_long, not_editable (422, too late), not_found for a message that is not mine, deleted or expired, and as for messages().';
 GRANT EXECUTE ON FUNCTION rapport.edit_message(bigint, bigint, text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.delete_message(conversation_id bigint, seq bigint, for_all boolean DEFAULT NULL) RETURNS void
@@ -148,12 +199,15 @@ AS $$
 DECLARE
 	me bigint := rapport.acting_person();
 	it record;
+	stored rapport.message;
 BEGIN
 	SELECT m.* INTO it FROM rapport.message_to_change(delete_message.conversation_id, me, delete_message.seq) AS m;
 	IF coalesce(delete_message.for_all, false) THEN
-		IF it.state IN ('system', 'hidden') OR it.sender_id <> me AND NOT (it.is_group AND it.role IN ('owner', 'admin')) THEN
+		-- By what is stored, not by what I see: who blocks me does not keep what they said from being deleted.
+		SELECT m.* INTO stored FROM rapport.message_range(delete_message.conversation_id, delete_message.seq, delete_message.seq) AS m;
+		IF stored.flags & 1 = 1 OR stored.sender_id <> me AND NOT (it.is_group AND it.role IN ('owner', 'admin')) THEN
 			PERFORM rapport.fail('not_found');
-		ELSIF it.state = 'sent' THEN
+		ELSIF stored.body IS NOT NULL OR stored.attrs IS NOT NULL THEN
 			PERFORM rapport.blank_messages(delete_message.conversation_id, ARRAY[delete_message.seq]);
 			PERFORM rapport.note_change(delete_message.conversation_id, delete_message.seq);
 		END IF;
@@ -174,7 +228,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.delete_message(bigint, bigint, boolean) IS
-'Deletes a message: for me alone, whoever sent it; or with for_all for everybody, which is for who sent it and for the owner and the admins of a group. Its number stays, what it said is gone from the database. There is no way back; again is the same as once. Errors: missing_field, out_of_range (1000 deleted for oneself in a conversation), not_found for a message that is not mine to delete, and as for messages().';
+'Deletes a message: for me alone, whoever sent it; or with for_all for everybody, which is for who sent it and for the owner and the admins of a group. Its number stays, what it said is gone from the database. There is no way back; again is the same as once. Errors: too_many_messages (429, messages_per_minute: changes count as messages), missing_field, out_of_range (1000 deleted for oneself in a conversation), not_found for a message that is not mine to delete, and as for messages().';
 GRANT EXECUTE ON FUNCTION rapport.delete_message(bigint, bigint, boolean) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.react(conversation_id bigint, seq bigint, reaction text) RETURNS void
@@ -210,7 +264,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.react(bigint, bigint, text) IS
-'Sets my reaction to a message, an emoji or another text of up to 64 bytes without white space, in place of the one I had. The same again changes nothing. Errors: missing_field, invalid_value, out_of_range (20 different ones), not_found for a message that is deleted, expired or of the system, and as for messages().';
+'Sets my reaction to a message, an emoji or another text of up to 64 bytes without white space, in place of the one I had. The same again changes nothing. Errors: too_many_messages (429, messages_per_minute: changes count as messages), missing_field, invalid_value, out_of_range (20 different ones), not_found for a message that is deleted, expired or of the system, and as for messages().';
 GRANT EXECUTE ON FUNCTION rapport.react(bigint, bigint, text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.unreact(conversation_id bigint, seq bigint) RETURNS void
@@ -230,7 +284,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.unreact(bigint, bigint) IS
-'Takes my reaction to a message back; without one nothing happens. Errors: not_found for a message that is not there, and as for messages().';
+'Takes my reaction to a message back; without one nothing happens. Errors: too_many_messages (429, messages_per_minute: changes count as messages), not_found for a message that is not there, and as for messages().';
 GRANT EXECUTE ON FUNCTION rapport.unreact(bigint, bigint) TO rapport_user;
 
 -- Messages that disappear, and messages that are not kept
@@ -256,6 +310,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN;
 	END IF;
+	PERFORM rapport.count_burst(set_message_timer.conversation_id, me);
 	IF set_message_timer.minutes IS NOT NULL THEN
 		INSERT INTO rapport.message_timer (conversation_id, from_seq)
 		VALUES (set_message_timer.conversation_id, it.last_seq + 1)
@@ -266,58 +321,97 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.set_message_timer(bigint, integer) IS
-'Makes messages sent from now on disappear after 1 to 525600 minutes; NULL makes them stay. Nobody can read an expired message from that moment on; sweep_expired() removes it from the database. Either person of a direct conversation may, in a group the owner and the admins. A message of the system tells it. Errors: out_of_range, group_role, not_found as for messages().';
+'Makes messages sent from now on disappear after 1 to 525600 minutes; NULL makes them stay. Nobody can read an expired message from that moment on; sweep_expired() removes it from the database. Either person of a direct conversation may, in a group the owner and the admins. A message of the system tells it. Errors: too_many_messages (429, messages_per_minute: changes count as messages), out_of_range, group_role, not_found as for messages().';
 GRANT EXECUTE ON FUNCTION rapport.set_message_timer(bigint, integer) TO rapport_user;
+
+CREATE OR REPLACE FUNCTION rapport.expire_messages(conversation_id bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	step constant bigint := 10000;
+	moment timestamp with time zone := rapport.now();
+	timer record;
+	first_left bigint;
+	found_left bigint;
+	expired bigint[];
+	gone bigint := 0;
+BEGIN
+	SELECT t.from_seq, c.last_seq, c.expire_minutes INTO timer
+	FROM rapport.message_timer AS t
+	JOIN rapport.conversation AS c ON c.conversation_id = t.conversation_id
+	WHERE t.conversation_id = expire_messages.conversation_id
+	FOR NO KEY UPDATE OF c SKIP LOCKED;
+	IF NOT FOUND THEN
+		RETURN 0;
+	END IF;
+	FOR at IN timer.from_seq .. timer.last_seq BY step LOOP
+		SELECT pg_catalog.array_agg(m.seq ORDER BY m.seq) FILTER (WHERE x.over), min(m.seq) FILTER (WHERE NOT x.over)
+		INTO expired, found_left
+		FROM rapport.message_range(expire_messages.conversation_id, at, least(timer.last_seq, at + step - 1)) AS m
+		CROSS JOIN LATERAL (SELECT m.sent_at + pg_catalog.make_interval(mins => m.flags / 256) <= moment AS over) AS x
+		WHERE m.flags >= 256
+		AND m.flags & 4 = 0;
+		IF expired IS NOT NULL THEN
+			PERFORM rapport.blank_messages(expire_messages.conversation_id, expired);
+			gone := gone + pg_catalog.cardinality(expired);
+		END IF;
+		first_left := coalesce(first_left, found_left);
+	END LOOP;
+	IF timer.expire_minutes IS NULL AND first_left IS NULL THEN
+		DELETE FROM rapport.message_timer AS t WHERE t.conversation_id = expire_messages.conversation_id;
+	ELSE
+		UPDATE rapport.message_timer AS t
+		SET from_seq = coalesce(first_left, timer.last_seq + 1)
+		WHERE t.conversation_id = expire_messages.conversation_id
+		AND t.from_seq <> coalesce(first_left, timer.last_seq + 1);
+	END IF;
+	RETURN gone;
+END;
+$$;
+COMMENT ON FUNCTION rapport.expire_messages(bigint) IS
+'Removes what expired messages of a conversation said; how many. Nothing where somebody is sending or changing messages just now.';
 
 CREATE OR REPLACE FUNCTION rapport.sweep_expired(batch integer DEFAULT 100) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
-	moment timestamp with time zone := rapport.now();
-	timer record;
+	began bigint;
+	done bigint;
+	talk bigint;
+	n bigint;
 	gone bigint := 0;
-	found_seqs bigint[];
-	next_seq bigint;
+	swept integer := 0;
 BEGIN
-	FOR timer IN
-		SELECT t.conversation_id, t.from_seq, c.last_seq, c.expire_minutes
+	IF sweep_expired.batch IS NULL OR sweep_expired.batch < 1 THEN
+		PERFORM rapport.fail('out_of_range', 'batch is 1 or more.');
+	END IF;
+	INSERT INTO rapport.chat_pass (job) VALUES ('sweep_expired') ON CONFLICT DO NOTHING;
+	SELECT p.done_to INTO began FROM rapport.chat_pass AS p WHERE p.job = 'sweep_expired' FOR NO KEY UPDATE;
+	done := began;
+	WHILE swept < sweep_expired.batch LOOP
+		SELECT t.conversation_id INTO talk
 		FROM rapport.message_timer AS t
-		JOIN rapport.conversation AS c ON c.conversation_id = t.conversation_id
-		WHERE EXISTS (SELECT FROM rapport.message_range(t.conversation_id, t.from_seq, least(c.last_seq, t.from_seq + 9999)) AS m
-					  WHERE m.flags >= 256 AND m.flags & 4 = 0
-					  AND m.sent_at + make_interval(mins => m.flags / 256) <= moment)
-		-- Nothing left to wait for here: the window moves on, or the timer goes.
-		OR ((c.expire_minutes IS NULL OR t.from_seq + 9999 < c.last_seq)
-			AND NOT EXISTS (SELECT FROM rapport.message_range(t.conversation_id, t.from_seq, least(c.last_seq, t.from_seq + 9999)) AS m
-							WHERE m.flags >= 256 AND m.flags & 4 = 0))
-		LIMIT sweep_expired.batch
-		FOR NO KEY UPDATE OF c SKIP LOCKED
-	LOOP
-		SELECT array_agg(m.seq ORDER BY m.seq) FILTER (WHERE m.sent_at + make_interval(mins => m.flags / 256) <= moment),
-			   min(m.seq) FILTER (WHERE m.sent_at + make_interval(mins => m.flags / 256) > moment)
-		INTO found_seqs, next_seq
-		FROM rapport.message_range(timer.conversation_id, timer.from_seq, least(timer.last_seq, timer.from_seq + 9999)) AS m
-		WHERE m.flags >= 256
-		AND m.flags & 4 = 0;
-		IF found_seqs IS NOT NULL THEN
-			PERFORM rapport.blank_messages(timer.conversation_id, found_seqs);
-			gone := gone + cardinality(found_seqs);
+		WHERE t.conversation_id > done
+		ORDER BY t.conversation_id
+		LIMIT 1;
+		IF NOT FOUND THEN
+			done := 0;
+			-- What came before may have expired by now.
+			EXIT WHEN gone > 0 OR began = 0;
+			began := 0;
+			CONTINUE;
 		END IF;
-		next_seq := coalesce(next_seq, least(timer.last_seq, timer.from_seq + 9999) + 1);
-		IF timer.expire_minutes IS NULL AND next_seq > timer.last_seq THEN
-			DELETE FROM rapport.message_timer AS t WHERE t.conversation_id = timer.conversation_id;
-		ELSE
-			UPDATE rapport.message_timer AS t
-			SET from_seq = next_seq
-			WHERE t.conversation_id = timer.conversation_id
-			AND t.from_seq <> next_seq;
-		END IF;
+		done := talk;
+		n := rapport.expire_messages(talk);
+		gone := gone + n;
+		swept := swept + (n > 0)::integer;
 	END LOOP;
+	UPDATE rapport.chat_pass AS p SET done_to = done WHERE p.job = 'sweep_expired' AND p.done_to <> done;
 	RETURN gone;
 END;
 $$;
 COMMENT ON FUNCTION rapport.sweep_expired(integer) IS
-'Removes from the database what expired messages said, in up to batch conversations; the number of messages. For a maintenance job: call it until it returns 0; VACUUM and scrub() remove the last traces.';
+'Removes from the database what expired messages said, in up to batch conversations; the number of messages. For a maintenance job: call it, each time in a transaction of its own, until it returns 0; conversations in which somebody is writing just then are left for the next time. VACUUM and scrub() remove the last traces. Errors: out_of_range.';
 GRANT EXECUTE ON FUNCTION rapport.sweep_expired(integer) TO rapport_service;
 
 CREATE OR REPLACE FUNCTION rapport.retain_messages(after bigint DEFAULT 0, batch integer DEFAULT 1000, OUT removed bigint, OUT next bigint)
@@ -332,11 +426,13 @@ DECLARE
 	step bigint;
 BEGIN
 	removed := 0;
-	IF days = 0 THEN
+	IF retain_messages.after IS NULL OR retain_messages.batch IS NULL OR retain_messages.batch < 1 THEN
+		PERFORM rapport.fail('out_of_range', 'after is an id or 0, batch 1 or more.');
+	ELSIF days = 0 THEN
 		RETURN;
 	END IF;
 	FOR talk IN
-		SELECT c.conversation_id, c.first_seq, c.last_seq
+		SELECT c.conversation_id, c.kind, c.first_seq, c.last_seq
 		FROM rapport.conversation AS c
 		WHERE c.conversation_id > retain_messages.after
 		ORDER BY c.conversation_id
@@ -355,10 +451,29 @@ BEGIN
 		END LOOP;
 		IF until > talk.first_seq THEN
 			PERFORM rapport.open_sealed(talk.conversation_id, talk.first_seq, until - 1);
+			UPDATE rapport.message_dedupe AS d
+			SET body_hash = 0
+			WHERE d.conversation_id = talk.conversation_id
+			AND d.seq < until
+			AND d.body_hash <> 0;
 			DELETE FROM rapport.message AS m WHERE m.conversation_id = talk.conversation_id AND m.seq < until;
 			DELETE FROM rapport.message_reaction AS r WHERE r.conversation_id = talk.conversation_id AND r.seq < until;
 			DELETE FROM rapport.message_change AS x WHERE x.conversation_id = talk.conversation_id AND x.seq < until;
 			UPDATE rapport.conversation AS c SET first_seq = until WHERE c.conversation_id = talk.conversation_id;
+			UPDATE rapport.participant AS p
+			SET hidden = nullif(ARRAY(SELECT h FROM unnest(p.hidden) AS h WHERE h >= until ORDER BY h), '{}')
+			WHERE p.conversation_id = talk.conversation_id
+			AND until > ANY (p.hidden);
+			-- A group's is read from its own row.
+			PERFORM rapport.hold_members(ARRAY[talk.conversation_id]);
+			UPDATE rapport.member AS m
+			SET joined_seq = until - 1
+			FROM rapport.participant AS p
+			WHERE talk.kind = 'direct'
+			AND p.conversation_id = talk.conversation_id
+			AND m.person_id = p.person_id
+			AND m.conversation_id = p.conversation_id
+			AND m.joined_seq < until - 1;
 			removed := removed + until - talk.first_seq;
 		END IF;
 	END LOOP;
@@ -368,5 +483,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.retain_messages(bigint, integer) IS
-'Removes messages older than the setting message_retention_days from batch conversations, those after the id after: how many, and the after of the next call, NULL at the end. Numbers go on as before: a conversation begins later. For a maintenance job.';
+'Removes messages older than the setting message_retention_days from batch conversations, those after the id after: how many, and the after of the next call, NULL at the end. Numbers go on as before: a conversation begins later. For a maintenance job. Errors: out_of_range.';
 GRANT EXECUTE ON FUNCTION rapport.retain_messages(bigint, integer) TO rapport_service;

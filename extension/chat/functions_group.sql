@@ -21,6 +21,8 @@ AS $$
 DECLARE
 	last bigint := (SELECT c.last_seq FROM rapport.conversation AS c WHERE c.conversation_id = group_join.conversation_id);
 BEGIN
+	-- Two who are let in at once are counted one after the other.
+	PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('rapport groups ' || group_join.person_id, 0));
 	IF (SELECT count(*) >= rapport.setting_int('groups_per_person')
 		FROM rapport.member AS m
 		WHERE m.person_id = group_join.person_id AND m.is_group AND NOT m.closed) THEN
@@ -39,10 +41,13 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT member_pkey DO UPDATE
 	SET closed = false, joined_seq = excluded.joined_seq, read_seq = greatest(m.read_seq, excluded.read_seq),
 		delivered_seq = greatest(m.delivered_seq, excluded.delivered_seq), hidden_seq = 0, archived_seq = NULL;
+	DELETE FROM rapport.group_invitation AS i
+	WHERE i.person_id = group_join.person_id
+	AND i.conversation_id = group_join.conversation_id;
 END;
 $$;
 COMMENT ON FUNCTION rapport.group_join(bigint, bigint, text) IS
-'Takes a person into a group: they read what is sent from now on. The caller holds the conversation and the person. Errors: group_full.';
+'Takes a person into a group: they read what is sent from now on. The caller holds the conversation. Errors: group_full.';
 
 CREATE OR REPLACE FUNCTION rapport.group_leave(conversation_id bigint, person_id bigint, by_id bigint, event text) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -64,6 +69,9 @@ BEGIN
 	SET closed = true
 	WHERE m.person_id = group_leave.person_id
 	AND m.conversation_id = group_leave.conversation_id;
+	DELETE FROM rapport.group_invitation AS i
+	WHERE i.invited_by = group_leave.person_id
+	AND i.conversation_id = group_leave.conversation_id;
 	IF was = 'owner' THEN
 		SELECT p.person_id INTO heir
 		FROM rapport.participant AS p
@@ -80,7 +88,7 @@ BEGIN
 			SET closed_at = rapport.now()
 			WHERE c.conversation_id = group_leave.conversation_id;
 		ELSE
-			PERFORM rapport.post_event(group_leave.conversation_id, heir,
+			PERFORM rapport.post_event(group_leave.conversation_id, group_leave.by_id,
 									   pg_catalog.jsonb_build_object('type', 'role', 'person_id', heir, 'role', 'owner'));
 		END IF;
 	END IF;
@@ -126,12 +134,13 @@ BEGIN
 	WHERE c.conversation_id = rename_group.conversation_id
 	AND c.title IS DISTINCT FROM clean;
 	IF FOUND THEN
+		PERFORM rapport.count_burst(rename_group.conversation_id, me);
 		PERFORM rapport.post_event(rename_group.conversation_id, me, jsonb_build_object('type', 'title', 'title', clean));
 	END IF;
 END;
 $$;
 COMMENT ON FUNCTION rapport.rename_group(bigint, text) IS
-'Gives a group another title: for its owner and its admins. Errors: missing_field, invalid_value, group_role, not_found for what is no group of mine.';
+'Gives a group another title: for its owner and its admins. Errors: too_many_messages (429, messages_per_minute: changes count as messages), missing_field, invalid_value, group_role, not_found for what is no group of mine.';
 GRANT EXECUTE ON FUNCTION rapport.rename_group(bigint, text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.group_members(conversation_id bigint, page_size integer DEFAULT NULL, after text DEFAULT NULL)
@@ -197,13 +206,14 @@ BEGIN
 	VALUES (invite_to_group.person_id, invite_to_group.conversation_id, me, rapport.now())
 	ON CONFLICT DO NOTHING;
 	IF FOUND THEN
+		PERFORM rapport.count_burst(invite_to_group.conversation_id, me);
 		PERFORM rapport.event_emit('p:' || invite_to_group.person_id, 'group_invitation',
 								   jsonb_build_object('conversation_id', invite_to_group.conversation_id, 'invited_by', me));
 	END IF;
 END;
 $$;
 COMMENT ON FUNCTION rapport.invite_to_group(bigint, bigint) IS
-'Asks somebody whom I have an open conversation with to join a group, as its owner or an admin. They answer with join_group() or decline_group(); asking again, or whoever is in it, changes nothing. Errors: self_target, group_role, not_found for what is no group of mine, and for anybody else.';
+'Asks somebody whom I have an open conversation with to join a group, as its owner or an admin. They answer with join_group() or decline_group(); asking again, or whoever is in it, changes nothing. Errors: too_many_messages (429, messages_per_minute: changes count as messages), self_target, group_role, not_found for what is no group of mine, and for anybody else.';
 GRANT EXECUTE ON FUNCTION rapport.invite_to_group(bigint, bigint) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.group_invitations()
@@ -310,11 +320,12 @@ BEGIN
 	ELSIF it.role = 'member' OR it.role = 'admin' AND theirs <> 'member' THEN
 		PERFORM rapport.fail('group_role');
 	END IF;
+	PERFORM rapport.count_burst(remove_from_group.conversation_id, me);
 	PERFORM rapport.group_leave(remove_from_group.conversation_id, remove_from_group.person_id, me, 'removed');
 END;
 $$;
 COMMENT ON FUNCTION rapport.remove_from_group(bigint, bigint) IS
-'Takes somebody out of a group, at once: the owner anybody, an admin whoever has no role. Errors: self_target, group_role, not_found for who is not in it and for what is no group of mine.';
+'Takes somebody out of a group, at once: the owner anybody, an admin whoever has no role. Errors: too_many_messages (429, messages_per_minute: changes count as messages), self_target, group_role, not_found for who is not in it and for what is no group of mine.';
 GRANT EXECUTE ON FUNCTION rapport.remove_from_group(bigint, bigint) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.set_group_role(conversation_id bigint, person_id bigint, role text) RETURNS void
@@ -349,6 +360,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN;
 	END IF;
+	PERFORM rapport.count_burst(set_group_role.conversation_id, me);
 	IF set_group_role.role = 'owner' THEN
 		UPDATE rapport.participant AS p
 		SET role = 'admin'
@@ -360,7 +372,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.set_group_role(bigint, bigint, text) IS
-'Gives somebody in my group another role, as its owner: admin, member, or owner, which makes me an admin. Errors: missing_field, invalid_value, self_target, group_role, not_found for who is not in it and for what is no group of mine.';
+'Gives somebody in my group another role, as its owner: admin, member, or owner, which makes me an admin. Errors: too_many_messages (429, messages_per_minute: changes count as messages), missing_field, invalid_value, self_target, group_role, not_found for who is not in it and for what is no group of mine.';
 GRANT EXECUTE ON FUNCTION rapport.set_group_role(bigint, bigint, text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.add_to_group_for(conversation_id bigint, person_ids bigint[]) RETURNS bigint
@@ -370,8 +382,9 @@ DECLARE
 	other bigint;
 	added bigint := 0;
 BEGIN
-	IF cardinality(add_to_group_for.person_ids) NOT BETWEEN 1 AND 1000 THEN
-		PERFORM rapport.fail('out_of_range', 'person_ids has 1 to 1000 of them.');
+	IF add_to_group_for.person_ids IS NULL OR array_position(add_to_group_for.person_ids, NULL) IS NOT NULL
+		OR cardinality(add_to_group_for.person_ids) NOT BETWEEN 1 AND 1000 THEN
+		PERFORM rapport.fail('out_of_range', 'person_ids has 1 to 1000 of them, and none is null.');
 	END IF;
 	PERFORM rapport.hold_person(x.id) FROM (SELECT DISTINCT i AS id FROM unnest(add_to_group_for.person_ids) AS i ORDER BY i) AS x;
 	PERFORM FROM rapport.conversation AS c

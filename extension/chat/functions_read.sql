@@ -47,7 +47,7 @@ BEGIN
 	CROSS JOIN LATERAL (
 		SELECT CASE
 			WHEN m.seq = ANY (shown_messages.hidden) THEN 'hidden'
-			WHEN m.flags & 1 = 1 THEN 'system'
+			WHEN m.flags & 1 = 1 AND m.attrs IS NOT NULL THEN 'system'
 			WHEN m.flags >= 256 AND m.sent_at + pg_catalog.make_interval(mins => m.flags / 256) <= rapport.now() THEN 'expired'
 			WHEN m.flags & 4 = 4 OR (m.body IS NULL AND m.attrs IS NULL) OR m.sender_id = ANY (silent) THEN 'deleted'
 			ELSE 'sent' END AS state) AS s
@@ -167,11 +167,11 @@ RETURNS TABLE (conversation_id bigint, other_id bigint, is_group boolean, title 
 			   other_delivered_seq bigint, other_read_seq bigint)
 LANGUAGE sql STABLE ROWS 20
 BEGIN ATOMIC
-	SELECT m.conversation_id, m.other_id, m.is_group, c.title, s.last_seq, s.last_at, s.change_seq, m.read_seq, m.joined_seq, m.hidden_seq,
+	SELECT m.conversation_id, m.other_id, m.is_group, c.title, s.last_seq, s.last_at, s.change_seq, m.read_seq, greatest(m.joined_seq, c.first_seq - 1), m.hidden_seq,
 		m.muted_until, m.other_delivered_seq, m.other_read_seq
 	FROM rapport.member AS m
 	-- Of a direct conversation the row of a member has it all; with LIMIT the others are looked up one by one.
-	LEFT JOIN LATERAL (SELECT x.title, x.last_seq, x.last_at, x.change_seq
+	LEFT JOIN LATERAL (SELECT x.title, x.first_seq, x.last_seq, x.last_at, x.change_seq
 					   FROM rapport.conversation AS x
 					   WHERE m.is_group AND x.conversation_id = m.conversation_id
 					   LIMIT 1) AS c ON true
@@ -263,7 +263,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.set_chat_preferences(boolean) IS
-'Says whether others see what I read from now on; who does not show it does not see it of others either. What was shown stays. Errors: missing_field.';
+'Says whether others see what I read from now on; who does not show it does not see it of others either. In direct conversations what was shown stays, and what was not is not shown later; in groups it holds for all that I have read. Errors: missing_field.';
 GRANT EXECUTE ON FUNCTION rapport.set_chat_preferences(boolean) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.mark(conversation_id bigint, seq bigint, is_read boolean) RETURNS void
@@ -284,13 +284,7 @@ BEGIN
 	ELSIF mark.seq NOT BETWEEN 0 AND it.last_seq THEN
 		PERFORM rapport.fail('out_of_range', pg_catalog.format('seq is 0 to %s, the last message.', it.last_seq));
 	END IF;
-	-- In the order of a send: both may mark at once.
-	PERFORM FROM rapport.member AS m
-	JOIN rapport.participant AS p ON p.conversation_id = mark.conversation_id AND p.person_id = m.person_id
-	WHERE m.conversation_id = mark.conversation_id
-	AND NOT it.is_group
-	ORDER BY m.person_id
-	FOR NO KEY UPDATE OF m;
+	PERFORM rapport.hold_members(ARRAY[mark.conversation_id]);
 	UPDATE rapport.member AS m
 	SET read_seq = CASE WHEN is_read THEN greatest(m.read_seq, mark.seq) ELSE m.read_seq END,
 		delivered_seq = greatest(m.delivered_seq, mark.seq)
@@ -358,10 +352,14 @@ BEGIN
 	END IF;
 	silent := rapport.unheard(me);
 	RETURN QUERY
-	SELECT p.person_id, m.delivered_seq, CASE WHEN shown AND rapport.shows_receipts(p.person_id) THEN m.read_seq END,
+	SELECT p.person_id, CASE WHEN m.is_group THEN m.delivered_seq ELSE mine.other_delivered_seq END,
+		   CASE WHEN NOT shown THEN NULL
+				WHEN NOT m.is_group THEN mine.other_read_seq
+				WHEN rapport.shows_receipts(p.person_id) THEN m.read_seq END,
 		   p.person_id::text
 	FROM rapport.participant AS p
 	JOIN rapport.member AS m ON m.person_id = p.person_id AND m.conversation_id = p.conversation_id
+	JOIN rapport.member AS mine ON mine.person_id = me AND mine.conversation_id = p.conversation_id
 	WHERE p.conversation_id = receipts.conversation_id
 	AND p.person_id > coalesce(receipts.after::bigint, 0)
 	AND p.person_id <> me
@@ -372,7 +370,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.receipts(bigint, integer, text) IS
-'How far the others of a conversation have come: the last message that reached a device of theirs, and the last they have read, NULL where they or I do not show it. page_size is 1 to 100 (20). Errors: out_of_range, invalid_cursor, not_found as for messages().';
+'How far the others of a conversation have come: the last message that reached a device of theirs, and the last they have read: in a direct conversation as far as they showed it when they read, in a group NULL for who does not show it now, and NULL everywhere if I do not. page_size is 1 to 100 (20). Errors: out_of_range, invalid_cursor, not_found as for messages().';
 GRANT EXECUTE ON FUNCTION rapport.receipts(bigint, integer, text) TO rapport_user;
 
 -- One's own side
