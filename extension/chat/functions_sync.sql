@@ -25,49 +25,103 @@ END;
 $$;
 COMMENT ON FUNCTION rapport.sync_timeline() IS 'The cluster, the database and its timeline, which transactions are numbered in.';
 
+-- A block, or its end, changes what two people read of the groups they have in common,
+-- and writes nothing there: each one's row of those groups counts it.
+COMMENT ON COLUMN rapport.member.change_seq IS
+'A copy of the conversation''s, for direct conversations; of a group, how often a block or its end has changed what the person reads of it.';
+
+CREATE OR REPLACE FUNCTION rapport.chat_unheard(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+DECLARE
+	-- Also those that one of them has left: what they wrote is still there.
+	common bigint[] := ARRAY(SELECT a.conversation_id
+							 FROM rapport.member AS a
+							 JOIN rapport.member AS b ON b.person_id = ids[2] AND b.conversation_id = a.conversation_id
+							 WHERE a.person_id = ids[1] AND a.is_group);
+BEGIN
+	PERFORM FROM rapport.member AS m
+	WHERE m.person_id = ANY (ids) AND m.conversation_id = ANY (common)
+	ORDER BY m.conversation_id, m.person_id
+	FOR NO KEY UPDATE;
+	UPDATE rapport.member AS m
+	SET change_seq = m.change_seq + 1
+	WHERE m.person_id = ANY (ids) AND m.conversation_id = ANY (common);
+END;
+$$;
+COMMENT ON FUNCTION rapport.chat_unheard(bigint[]) IS
+'Hook of "person_blocked" and "person_unblocked": sync() tells both to read the groups they have in common anew.';
+
+INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
+	('person_blocked', 110, 'rapport.chat_unheard(bigint[])', true),
+	('person_unblocked', 110, 'rapport.chat_unheard(bigint[])', true);
+
+CREATE OR REPLACE FUNCTION rapport.sync_list(list text, items jsonb[], most integer) RETURNS SETOF jsonb
+LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+	SELECT x
+	FROM pg_catalog.unnest(CASE WHEN pg_catalog.cardinality(sync_list.items) <= sync_list.most THEN sync_list.items
+								ELSE ARRAY[pg_catalog.jsonb_build_object('kind', 'stale', 'list', sync_list.list)] END) AS x;
+END;
+COMMENT ON FUNCTION rapport.sync_list(text, jsonb[], integer) IS
+'What sync_news() tells of a list: items, or where they are more than most, that it is to be read anew.';
+
 CREATE OR REPLACE FUNCTION rapport.sync_news(person_id bigint, since bigint, since_at timestamp with time zone, next bigint) RETURNS SETOF jsonb
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
 	-- A transaction is done an hour after it began: times are those of beginnings.
 	earliest timestamp with time zone := since_at - interval '1 hour';
+	most CONSTANT integer := 100;
 	mine rapport.profile;
-	liked text;
+	liked record;
+	part jsonb[];
+	oldest timestamp with time zone;
 BEGIN
 	RETURN QUERY
-	SELECT pg_catalog.jsonb_build_object('kind', 'match', 'person_id', x.other_id, 'conversation_id', x.conversation_id, 'matched_at', x.matched_at)
-	FROM (SELECT p.hi AS other_id, p.conversation_id, p.matched_at, p.xmin AS writer
-		  FROM rapport.pair AS p WHERE p.lo = sync_news.person_id AND p.matched_at >= earliest
-		  UNION ALL
-		  SELECT p.lo, p.conversation_id, p.matched_at, p.xmin
-		  FROM rapport.pair AS p WHERE p.hi = sync_news.person_id AND p.matched_at >= earliest) AS x
-	WHERE rapport.is_since(x.writer, since, next)
-	AND NOT rapport.is_blocked(sync_news.person_id, x.other_id)
-	ORDER BY x.matched_at
-	LIMIT 100;
+	SELECT pg_catalog.jsonb_build_object('kind', 'preferences', 'read_receipts', p.read_receipts)
+	FROM rapport.chat_preference AS p
+	WHERE p.person_id = sync_news.person_id
+	AND rapport.is_since(p.xmin, since, next);
 
-	RETURN QUERY
-	SELECT pg_catalog.jsonb_build_object('kind', 'intro', 'person_id', i.other_id, 'body', i.body, 'sent_at', i.at)
-	FROM rapport.intro AS i
-	WHERE i.person_id = sync_news.person_id
-	AND NOT i.declined
-	AND rapport.is_since(i.xmin, since, next)
-	AND NOT rapport.is_blocked(sync_news.person_id, i.other_id)
-	ORDER BY i.at
-	LIMIT 100;
+	-- Of each list one more than is told: if there is, the list is to be read.
+	part := ARRAY(
+		SELECT pg_catalog.jsonb_build_object('kind', 'match', 'person_id', x.other_id, 'conversation_id', x.conversation_id, 'matched_at', x.matched_at)
+		FROM (SELECT p.hi AS other_id, p.conversation_id, p.matched_at, p.xmin AS writer
+			  FROM rapport.pair AS p WHERE p.lo = sync_news.person_id AND p.matched_at >= earliest
+			  UNION ALL
+			  SELECT p.lo, p.conversation_id, p.matched_at, p.xmin
+			  FROM rapport.pair AS p WHERE p.hi = sync_news.person_id AND p.matched_at >= earliest) AS x
+		WHERE rapport.is_since(x.writer, since, next)
+		AND NOT rapport.is_blocked(sync_news.person_id, x.other_id)
+		ORDER BY x.matched_at
+		LIMIT most + 1);
+	RETURN QUERY SELECT * FROM rapport.sync_list('matches', part, most);
 
-	RETURN QUERY
-	SELECT pg_catalog.jsonb_build_object('kind', 'group_invitation', 'conversation_id', i.conversation_id, 'title', c.title, 'invited_by', i.invited_by)
-	FROM rapport.group_invitation AS i
-	JOIN rapport.conversation AS c ON c.conversation_id = i.conversation_id AND c.closed_at IS NULL
-	WHERE i.person_id = sync_news.person_id
-	AND rapport.is_since(i.xmin, since, next)
-	ORDER BY i.at
-	LIMIT 100;
+	part := ARRAY(
+		SELECT CASE WHEN i.declined THEN pg_catalog.jsonb_build_object('kind', 'intro_gone', 'person_id', i.other_id)
+			   ELSE pg_catalog.jsonb_build_object('kind', 'intro', 'person_id', i.other_id, 'body', i.body, 'sent_at', i.at) END
+		FROM rapport.intro AS i
+		WHERE i.person_id = sync_news.person_id
+		AND rapport.is_since(i.xmin, since, next)
+		AND NOT rapport.is_blocked(sync_news.person_id, i.other_id)
+		ORDER BY i.at
+		LIMIT most + 1);
+	RETURN QUERY SELECT * FROM rapport.sync_list('intros', part, most);
+
+	part := ARRAY(
+		SELECT pg_catalog.jsonb_build_object('kind', 'group_invitation', 'conversation_id', i.conversation_id, 'title', c.title, 'invited_by', i.invited_by)
+		FROM rapport.group_invitation AS i
+		JOIN rapport.conversation AS c ON c.conversation_id = i.conversation_id AND c.closed_at IS NULL
+		WHERE i.person_id = sync_news.person_id
+		AND rapport.is_since(i.xmin, since, next)
+		ORDER BY i.at
+		LIMIT most + 1);
+	RETURN QUERY SELECT * FROM rapport.sync_list('group_invitations', part, most);
 
 	-- Whom likes_received() shows is for it to say; it is asked where there are new rows.
 	FOR liked IN
-		SELECT m.code
+		SELECT m.mode, m.code
 		FROM rapport.mode AS m
 		JOIN rapport.preference AS f ON f.person_id = sync_news.person_id AND f.mode = m.mode AND f.enabled
 		WHERE EXISTS (SELECT FROM rapport.like_received AS l
@@ -79,18 +133,29 @@ BEGIN
 	LOOP
 		SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = sync_news.person_id;
 		CONTINUE WHEN mine.person_id IS NULL OR EXISTS (SELECT FROM rapport.missing_steps(mine));
-		RETURN QUERY
-		SELECT pg_catalog.jsonb_build_object('kind', 'like', 'person_id', r.person_id, 'mode', liked, 'super_like', r.super_like, 'liked_at', r.liked_at)
-		FROM rapport.likes_received(liked, 100) AS r
-		JOIN rapport.mode AS m ON m.code = liked
-		JOIN rapport.like_received AS l ON l.person_id = sync_news.person_id AND l.mode = m.mode AND l.other_id = r.person_id
-		WHERE rapport.is_since(l.xmin, since, next)
-		ORDER BY r.liked_at;
+		SELECT pg_catalog.array_agg(pg_catalog.jsonb_build_object('kind', 'like', 'person_id', r.person_id, 'mode', liked.code,
+																  'super_like', r.super_like, 'liked_at', r.liked_at) ORDER BY r.liked_at)
+			   FILTER (WHERE rapport.is_since(l.xmin, since, next)),
+			   CASE WHEN count(*) = most THEN min(r.liked_at) END
+		INTO part, oldest
+		FROM rapport.likes_received(liked.code, most) AS r
+		JOIN rapport.like_received AS l ON l.person_id = sync_news.person_id AND l.mode = liked.mode AND l.other_id = r.person_id;
+		-- New ones may be beyond the newest that it gives.
+		IF (SELECT count(*) > (SELECT count(*) FROM pg_catalog.unnest(part) AS x WHERE (x ->> 'liked_at')::timestamp with time zone = oldest)
+			FROM rapport.like_received AS l
+			WHERE l.person_id = sync_news.person_id
+			AND l.mode = liked.mode
+			AND l.at BETWEEN earliest AND oldest
+			AND rapport.is_since(l.xmin, since, next)) THEN
+			RETURN NEXT pg_catalog.jsonb_build_object('kind', 'stale', 'list', 'likes', 'mode', liked.code);
+		ELSE
+			RETURN QUERY SELECT x FROM pg_catalog.unnest(part) AS x;
+		END IF;
 	END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION rapport.sync_news(bigint, bigint, timestamp with time zone, bigint) IS
-'What has come to a person since, besides conversations: matches, intros, invitations, likes; up to 100 of each kind.';
+'What has come to a person since, besides conversations: preferences, matches, intros, invitations, likes; where there are more than 100 of a kind, that the list is to be read.';
 
 CREATE OR REPLACE FUNCTION rapport.sync(since text DEFAULT NULL, page_size integer DEFAULT NULL,
 	OUT reset boolean, OUT items jsonb, OUT more boolean, OUT next text)
@@ -104,6 +169,8 @@ DECLARE
 	timeline text := rapport.sync_timeline();
 	scope text := 'sync ' || me;
 	receipts boolean;
+	-- Whether I have chosen anew who sees what is read: then I see others' marks, or no longer.
+	receipts_new boolean;
 	token text[];
 	-- The round goes from one snapshot to another; its pages remember both, and where they are.
 	from_xid bigint := 0;
@@ -151,20 +218,25 @@ BEGIN
 		part := ARRAY(SELECT n FROM rapport.sync_news(me, from_xid, from_at, next_xid) AS n);
 		room := greatest(room - cardinality(part), 1);
 	END IF;
+	receipts_new := NOT reset AND EXISTS (SELECT FROM rapport.chat_preference AS p
+										  WHERE p.person_id = me AND rapport.is_since(p.xmin, from_xid, next_xid));
 	more := false;
 	FOR talk IN
-		SELECT m.conversation_id, m.closed, m.is_group, m.other_id, m.read_seq, m.delivered_seq, m.joined_seq, m.other_delivered_seq,
-			   m.other_read_seq, m.muted_until, m.archived_seq, c.title, m.hidden_seq,
+		SELECT m.conversation_id, m.closed, m.is_group, m.other_id, m.read_seq, m.delivered_seq, m.other_delivered_seq,
+			   m.other_read_seq, m.muted_until, m.archived_seq, c.title, m.hidden_seq, m.change_seq AS view_seq,
+			   -- retain_messages() moves it where one row has it: of a group that is the conversation.
+			   greatest(m.joined_seq, c.first_seq - 1) AS joined_seq,
 			   coalesce(c.last_seq, m.last_seq) AS last_seq, coalesce(c.change_seq, m.change_seq) AS change_seq
 		FROM rapport.member AS m
 		-- With LIMIT groups are looked up one by one, and nothing is for direct conversations.
-		LEFT JOIN LATERAL (SELECT x.title, x.last_seq, x.change_seq, x.xmin AS writer
+		LEFT JOIN LATERAL (SELECT x.title, x.first_seq, x.last_seq, x.change_seq, x.xmin AS writer
 						   FROM rapport.conversation AS x
 						   WHERE m.is_group AND NOT m.closed AND x.conversation_id = m.conversation_id
 						   LIMIT 1) AS c ON true
 		WHERE m.person_id = me
 		AND m.conversation_id >= at_conversation
 		AND (reset AND NOT m.closed OR NOT reset AND (rapport.is_since(m.xmin, from_xid, next_xid)
+													  OR receipts_new AND NOT m.is_group AND NOT m.closed
 													  OR c.writer IS NOT NULL AND rapport.is_since(c.writer, from_xid, next_xid)))
 		ORDER BY m.conversation_id
 	LOOP
@@ -192,7 +264,10 @@ BEGIN
 			'unread', talk.last_seq - greatest(talk.read_seq, talk.joined_seq),
 			'other_delivered_seq', CASE WHEN NOT talk.is_group THEN talk.other_delivered_seq END,
 			'other_read_seq', CASE WHEN NOT talk.is_group AND receipts THEN talk.other_read_seq END,
-			'muted_until', talk.muted_until, 'archived', talk.archived_seq IS NOT NULL,
+			'muted_until', talk.muted_until,
+			-- As in inbox().
+			'archived', coalesce(talk.archived_seq >= talk.last_seq OR talk.archived_seq IS NOT NULL AND talk.muted_until > rapport.now(), false),
+			'view_seq', CASE WHEN talk.is_group THEN talk.view_seq END,
 			'hidden', CASE WHEN talk.hidden_seq > 0 THEN
 				(SELECT to_jsonb(p.hidden) FROM rapport.participant AS p WHERE p.conversation_id = talk.conversation_id AND p.person_id = me) END);
 		CONTINUE WHEN reset;
@@ -270,13 +345,14 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.sync(text, integer) IS
-'Everything that has happened for me since an earlier call, in pages of about page_size (1 to 500, 100) items: since is the next of that call, and more tells to go on with the new one at once. Items have a kind: conversation (its numbers, receipts and what I keep of it), followed by its new messages (message) and the messages that were edited, deleted or reacted to (change), as messages() shows them; gone, a conversation that is no longer mine; match, like, intro, group_invitation. Something can come twice: message by seq, change by change_seq, the others replace what was there. Without since, and with reset = true, where the numbers of an earlier call mean nothing (a failover, a restore, too long ago), every conversation is listed without messages: read after the last seq and the last change you have with messages() and changed_messages(), and the other lists anew. A number beyond the next you expect means the same. Errors: out_of_range, invalid_cursor.';
+'Everything that has happened for me since an earlier call, in pages of about page_size (1 to 500, 100) items: since is the next of that call, and more tells to go on with the new one at once. Items have a kind: conversation (its numbers, receipts and what I keep of it), followed by its new messages (message) and the messages that were edited, deleted or reacted to (change), as messages() shows them; gone, a conversation that is no longer mine; match, like, intro, group_invitation; intro_gone, an intro that I have declined; preferences, what I have chosen with set_chat_preferences(); stale, where there are more than 100 new ones of a list, to be read anew: matches, intros, group_invitations, or the likes of a mode. Of a group, read the history anew when view_seq is not the one you know: a block, or its end, has changed what I see of it. Messages up to joined_seq are no longer mine to read. Something can come twice: message by seq, change by change_seq, the others replace what was there. Without since, and with reset = true, where the numbers of an earlier call mean nothing (a failover, a restore, too long ago), every conversation is listed without messages: read after the last seq and the last change you have with messages() and changed_messages(), and the other lists anew. A number beyond the next you expect means the same. Errors: out_of_range, invalid_cursor.';
 GRANT EXECUTE ON FUNCTION rapport.sync(text, integer) TO rapport_user;
 
 -- Searching. A GIN index of the words takes 30 bytes a message (200,000 of 65 bytes,
 -- built at once; more where it grows), work at every send, and could not know of
--- messages that are sealed: one's own conversations are read instead, the newest
--- first, so many messages a call.
+-- messages that are sealed: one's own conversations are read instead, so many messages
+-- a call. The newest conversation first, not the one with the newest message: that
+-- order changes from page to page.
 CREATE OR REPLACE FUNCTION rapport.search_messages(query text, conversation_id bigint DEFAULT NULL, after text DEFAULT NULL,
 	OUT items jsonb, OUT next text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
@@ -288,7 +364,7 @@ DECLARE
 								  AND c.cfgnamespace = 'pg_catalog'::regnamespace), 'pg_catalog.simple'::regconfig);
 	words tsquery;
 	budget integer := rapport.setting_int('search_messages_most');
-	scope text := format('search %s %s %s', me, search_messages.conversation_id, search_messages.query);
+	scope text := format('search by age %s %s %s', me, search_messages.conversation_id, search_messages.query);
 	place text[];
 	after_at timestamp with time zone := 'infinity';
 	after_id bigint := 9007199254740993;
@@ -322,18 +398,14 @@ BEGIN
 		PERFORM rapport.fail('not_found');
 	END IF;
 	FOR talk IN
-		SELECT m.conversation_id AS id, s.last_at
+		SELECT c.conversation_id AS id, c.created_at
 		FROM rapport.member AS m
-		LEFT JOIN LATERAL (SELECT x.last_at
-						   FROM rapport.conversation AS x
-						   WHERE m.is_group AND x.conversation_id = m.conversation_id
-						   LIMIT 1) AS c ON true
-		CROSS JOIN LATERAL (SELECT coalesce(c.last_at, m.last_at) AS last_at) AS s
+		JOIN rapport.conversation AS c ON c.conversation_id = m.conversation_id
 		WHERE m.person_id = me
 		AND NOT m.closed
 		AND (search_messages.conversation_id IS NULL OR m.conversation_id = search_messages.conversation_id)
-		AND (s.last_at, m.conversation_id) <= (after_at, after_id)
-		ORDER BY s.last_at DESC, m.conversation_id DESC
+		AND (c.created_at, c.conversation_id) <= (after_at, after_id)
+		ORDER BY c.created_at DESC, c.conversation_id DESC
 	LOOP
 		SELECT o.* INTO it FROM rapport.open_conversation(talk.id, me) AS o;
 		CONTINUE WHEN NOT FOUND;
@@ -351,7 +423,7 @@ BEGIN
 			top := CASE WHEN cardinality(part) >= 20 THEN (part[20] ->> 'seq')::bigint ELSE low END - 1;
 			IF cardinality(part) >= 20 OR budget <= 0 THEN
 				items := to_jsonb(part);
-				next := rapport.seal(scope, concat_ws(' ', (extract(epoch FROM talk.last_at) * 1000000)::bigint, talk.id, top));
+				next := rapport.seal(scope, concat_ws(' ', (extract(epoch FROM talk.created_at) * 1000000)::bigint, talk.id, top));
 				RETURN;
 			END IF;
 		END LOOP;
@@ -360,5 +432,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.search_messages(text, bigint, text) IS
-'Looks for words in the messages of my conversations, or of one of them, the conversation with the newest message first, as web searches take them ("in quotes", or, -without); the setting search_language says how words are read. items has up to 20 messages, with conversation_id, as messages() shows them. One call looks at search_messages_most messages, so there can be few and still a next: pass it as after with the same query; NULL at the end. Errors: missing_field, out_of_range, invalid_value without a word, invalid_cursor, not_found as for messages().';
+'Looks for words in the messages of my conversations, or of one of them, the newest conversation first, in it the newest message, as web searches take them ("in quotes", or, -without); the setting search_language says how words are read. items has up to 20 messages, with conversation_id, as messages() shows them. One call looks at search_messages_most messages, so there can be few and still a next: pass it as after with the same query; NULL at the end. Errors: missing_field, out_of_range, invalid_value without a word, invalid_cursor, not_found as for messages().';
 GRANT EXECUTE ON FUNCTION rapport.search_messages(text, bigint, text) TO rapport_user;

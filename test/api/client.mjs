@@ -155,6 +155,138 @@ await test('a new device reads the newest, and back as far as it likes', async (
   await assertCopy(chat, g);
 });
 
+// A server of one conversation, whose history begins after `gone`; fails says what is refused next.
+function small({ last, gone = 0, told = gone, is_group = false }) {
+  const server = { last, gone, told, view_seq: 0, news: [], hush: new Set(), fails: () => false, requests: 0 };
+  server.get = async (path, query) => {
+    if (++server.requests > 50) throw new Error('it never ends');
+    if (server.fails(path, query)) throw new TypeError('cut off');
+    if (path === '/v1/sync') {
+      const numbers = {
+        kind: 'conversation', conversation_id: 1, is_group, person_id: 2, title: null, last_seq: server.last, change_seq: 0, joined_seq: server.told,
+        read_seq: 0, delivered_seq: 0, unread: 0, other_delivered_seq: 0, other_read_seq: 0, muted_until: null, archived: false,
+        view_seq: is_group ? server.view_seq : null, hidden: null,
+      };
+      // A page each for the news and the conversation.
+      const page = query.since === null ? 'reset' : query.since;
+      if (page === 'more') return { reset: false, items: [numbers], more: false, next: 'now' };
+      const items = server.news.splice(0);
+      return page === 'reset' ? { reset: true, items: [numbers], more: false, next: 'now' } : { reset: false, items, more: true, next: 'more' };
+    }
+    const first = Math.max(server.gone + 1, query.after_seq === undefined ? (query.before_seq ?? server.last + 1) - query.page_size : query.after_seq + 1);
+    const end = query.after_seq === undefined ? (query.before_seq ?? server.last + 1) : first + query.page_size;
+    const items = [];
+    for (let seq = first; seq < end && seq <= server.last; seq++) {
+      const quiet = server.hush.has(seq);
+      items.push({ seq, sender_id: 2, sent_at: '2026-01-01T00:00:00Z', state: quiet ? 'deleted' : 'sent', body: quiet ? null : `m${seq}`, attrs: null, edited_at: null, expires_at: null, reactions: [] });
+    }
+    return { items };
+  };
+  return server;
+}
+const seqs = (chat) => chat.messages(1).map((m) => m.seq);
+
+await test('the history begins later: a new device is done, whether or not it was told', async () => {
+  for (const told of [0, 500]) {
+    const server = small({ last: 510, gone: 500, told });
+    const chat = new Chat(server, { history: 50 });
+    await chat.sync();
+    assert.deepEqual(seqs(chat), Array.from({ length: 10 }, (_, i) => 501 + i));
+    assert.equal(await chat.older(chat.conversations.get(1)), false);
+  }
+  const none = new Chat(small({ last: 5, gone: 5, told: 0 }));
+  await none.sync();
+  assert.deepEqual(seqs(none), []);
+});
+
+await test('the history begins later: a device that has what is no longer kept goes on', async () => {
+  for (const told of [0, 500]) {
+    const server = small({ last: 3 });
+    const chat = new Chat(server);
+    await chat.sync();
+    assert.deepEqual(seqs(chat), [1, 2, 3]);
+    Object.assign(server, { last: 502, gone: 500, told });
+    await chat.sync();
+    assert.deepEqual(seqs(chat), [501, 502]);
+    server.last = 503;
+    await chat.sync();
+    assert.deepEqual(seqs(chat), [501, 502, 503]);
+    assert.equal(await chat.older(chat.conversations.get(1)), false);
+  }
+});
+
+await test('a gap is not taken for a later beginning', async () => {
+  const server = small({ last: 3 });
+  const chat = new Chat(server);
+  await chat.sync();
+  const honest = server.get;
+  server.last = 5;
+  server.get = async (path, query) => (query.after_seq === 3 ? { items: [] } : honest(path, query));
+  await assert.rejects(chat.sync(), /message 4 of conversation 1 is missing/);
+  assert.deepEqual(seqs(chat), [1, 2, 3]);
+});
+
+await test('news are returned by the next round that succeeds, whatever fails: a history, a later page, the app', async () => {
+  const match = { kind: 'match', person_id: 2, conversation_id: 1, matched_at: '2026-01-01T00:00:00Z' };
+  const cuts = [(path) => path.includes('/messages'), (path, query) => query.since === 'more'];
+  for (const cut of cuts) {
+    const server = small({ last: 3 });
+    let chat = new Chat(server);
+    await chat.sync();
+    server.news.push(match);
+    server.last = 4;
+    server.fails = cut;
+    await assert.rejects(chat.sync(), /cut off/);
+    server.fails = () => false;
+    chat = new Chat(server, { state: chat.save() });
+    assert.deepEqual(await chat.sync(), [match]);
+    assert.deepEqual(await chat.sync(), []);
+    assert.deepEqual(seqs(chat), [1, 2, 3, 4]);
+  }
+});
+
+await test('what is saved before there were events is read', async () => {
+  const chat = new Chat(small({ last: 1 }));
+  await chat.sync();
+  const { events: _events, ...old } = JSON.parse(chat.save());
+  assert.deepEqual(await new Chat(small({ last: 1 }), { state: JSON.stringify(old) }).sync(), []);
+});
+
+await test('a list that is stale, an intro that is gone: told', async () => {
+  const server = small({ last: 0 });
+  const chat = new Chat(server);
+  await chat.sync();
+  const news = [{ kind: 'stale', list: 'likes', mode: 'friends' }, { kind: 'stale', list: 'matches' }, { kind: 'intro_gone', person_id: 3 }];
+  server.news.push(...news);
+  assert.deepEqual(await chat.sync(), news);
+});
+
+await test('a group whose view has changed is read anew, once', async () => {
+  const server = small({ last: 8, is_group: true });
+  const chat = new Chat(server);
+  await chat.sync();
+  server.hush.add(4).add(7);
+  server.view_seq = 1;
+  await chat.sync();
+  assert.deepEqual(chat.messages(1).filter((m) => m.body === null).map((m) => m.seq), [4, 7]);
+  const { requests } = server;
+  await chat.sync();
+  assert.equal(server.requests, requests + 2);
+});
+
+await test('receipts switched on another device', async () => {
+  const other = new Chat(a);
+  await other.sync();
+  const { last_seq } = graces.conversations.get(conversation);
+  await graces.markRead(conversation, last_seq);
+  await other.sync();
+  for (const read_receipts of [false, true]) {
+    await a.request('PUT', '/v1/me/chat', { read_receipts });
+    assert.deepEqual(await other.sync(), [{ kind: 'preferences', read_receipts }]);
+    assert.equal(other.conversations.get(conversation).other_read_seq, read_receipts ? last_seq : null);
+  }
+});
+
 await test('a receipt', async () => {
   await adas.sync();
   const { last_seq } = graces.conversations.get(conversation);

@@ -38,6 +38,8 @@ export interface Conversation {
   other_read_seq: number | null;
   muted_until: string | null;
   archived: boolean;
+  /** Of a group: another number when a block, or its end, has changed what one sees of it. */
+  view_seq: number | null;
   /** The messages that the copy has, by number: all from first_seq on. */
   messages: Map<number, Message>;
   first_seq: number;
@@ -56,11 +58,23 @@ export interface Sent {
   duplicate: boolean;
 }
 
-/** What sync() tells besides conversations: match, like, intro, group_invitation; and gone, a conversation no longer one's own. */
-export interface ChatEvent {
-  kind: string;
-  [key: string]: Json;
-}
+/** What sync() tells besides conversations. Kinds may be added: pass over what you do not know. */
+export type ChatEvent =
+  | { kind: 'match'; person_id: number; conversation_id: number | null; matched_at: string }
+  | { kind: 'like'; person_id: number; mode: string; super_like: boolean; liked_at: string }
+  | { kind: 'intro'; person_id: number; body: string; sent_at: string }
+  /** Declined, maybe on another device. */
+  | { kind: 'intro_gone'; person_id: number }
+  | { kind: 'group_invitation'; conversation_id: number; title: string; invited_by: number }
+  /** A conversation no longer one's own. */
+  | { kind: 'gone'; conversation_id: number }
+  /** Who sees what was read, chosen anew, maybe on another device. */
+  | { kind: 'preferences'; read_receipts: boolean }
+  /** So much is new that the list is to be read anew. */
+  | { kind: 'stale'; list: 'matches' | 'intros' | 'group_invitations' }
+  | { kind: 'stale'; list: 'likes'; mode: string };
+
+type Told = { [key: string]: Json } & { kind: string; conversation_id: number };
 
 export interface ChatOptions {
   /** What save() returned; the copy goes on from there. */
@@ -73,7 +87,7 @@ export interface ChatOptions {
 
 interface SyncPage {
   reset: boolean;
-  items: (ChatEvent & { conversation_id: number })[];
+  items: Told[];
   more: boolean;
   next: string;
 }
@@ -82,6 +96,8 @@ interface SavedState {
   token: string | null;
   conversations: (Omit<Copy, 'messages'> & { messages: Message[] })[];
   outbox: Pending[];
+  /** What no sync() has returned yet; not in what older versions saved. */
+  events?: ChatEvent[];
 }
 
 /** Who called send(). */
@@ -110,6 +126,8 @@ export class Chat {
   readonly outbox: Pending[];
   private readonly copies: Map<number, Copy>;
   private token: string | null;
+  /** Beyond the token, and not returned yet: a round that fails leaves them to the next. */
+  private events: ChatEvent[];
   private readonly history: number;
   private readonly pageSize: number;
   private syncing: Promise<ChatEvent[]> | null = null;
@@ -121,6 +139,7 @@ export class Chat {
     const saved: SavedState = options.state === undefined ? { token: null, conversations: [], outbox: [] } : JSON.parse(options.state);
     this.token = saved.token;
     this.outbox = saved.outbox;
+    this.events = saved.events ?? [];
     this.copies = new Map(saved.conversations.map((c) => [c.conversation_id, { ...c, messages: new Map(c.messages.map((m) => [m.seq, m])) }]));
     this.conversations = this.copies;
     this.history = Math.max(1, options.history ?? 50);
@@ -133,6 +152,7 @@ export class Chat {
       token: this.token,
       conversations: [...this.copies.values()].map((c) => ({ ...c, messages: [...c.messages.values()] })),
       outbox: this.outbox,
+      events: this.events,
     };
     return JSON.stringify(state);
   }
@@ -162,14 +182,14 @@ export class Chat {
 
   private async wholeRound(): Promise<ChatEvent[]> {
     try {
-      return await this.round();
+      await this.round();
+      return this.events.splice(0);
     } finally {
       this.syncing = null;
     }
   }
 
-  private async round(): Promise<ChatEvent[]> {
-    const events: ChatEvent[] = [];
+  private async round(): Promise<void> {
     const listed = new Set<number>();
     let since = this.token;
     let page: SyncPage;
@@ -182,7 +202,7 @@ export class Chat {
         } else if (item.kind === 'message' || item.kind === 'change') this.takeMessage(item);
         else {
           if (item.kind === 'gone') this.copies.delete(item.conversation_id);
-          events.push(item);
+          this.events.push(item as unknown as ChatEvent);
         }
       }
       since = page.next;
@@ -193,21 +213,31 @@ export class Chat {
       for (const id of [...this.copies.keys()]) if (!listed.has(id)) this.copies.delete(id);
     }
     for (const copy of [...this.copies.values()]) await this.complete(copy);
-    return events;
   }
 
   private takeConversation(item: { [key: string]: Json }, stale: boolean): void {
     const { kind: _kind, hidden, ...numbers } = item as unknown as Omit<Conversation, 'messages' | 'first_seq'> & { kind: string; hidden: number[] | null };
     const known = this.copies.get(numbers.conversation_id);
+    if (known !== undefined && (known.view_seq ?? null) !== numbers.view_seq) {
+      known.messages.clear();
+      known.first_seq = known.next_seq = 0;
+    }
     const copy: Copy = known !== undefined ? Object.assign(known, numbers) : { ...numbers, messages: new Map(), first_seq: 0, next_seq: 0, seen_change: 0, stale: false };
     this.copies.set(numbers.conversation_id, copy);
     copy.stale ||= stale;
-    // Cleared, or left and joined again.
-    for (const seq of [...copy.messages.keys()]) if (seq <= copy.joined_seq) copy.messages.delete(seq);
+    this.forget(copy, copy.joined_seq);
     for (const seq of hidden ?? []) {
       const message = copy.messages.get(seq);
       if (message !== undefined) copy.messages.set(seq, { ...blank(message), state: 'hidden' });
     }
+  }
+
+  /** Cleared, left and joined again, or no longer kept: what one may read begins after seq. */
+  private forget(copy: Copy, seq: number): void {
+    copy.joined_seq = Math.max(copy.joined_seq, seq);
+    for (const old of [...copy.messages.keys()]) if (old <= seq) copy.messages.delete(old);
+    if (copy.first_seq > 0) copy.first_seq = Math.max(copy.first_seq, seq + 1);
+    copy.next_seq = Math.max(copy.next_seq, copy.first_seq);
   }
 
   private takeMessage(item: { [key: string]: Json }): void {
@@ -229,16 +259,15 @@ export class Chat {
         const { items } = await this.page(copy, { page_size: Math.min(this.history, PAGE) });
         for (const message of items) copy.messages.set(message.seq, message);
         copy.first_seq = copy.next_seq = Math.min(...items.map((m) => m.seq), copy.last_seq + 1);
-        while (copy.last_seq - copy.first_seq + 1 < this.history && copy.first_seq > copy.joined_seq + 1) await this.older(copy);
-      } else {
-        copy.first_seq = Math.max(copy.first_seq, copy.joined_seq + 1);
-        copy.next_seq = Math.max(copy.next_seq, copy.first_seq);
-        if (copy.change_seq > copy.seen_change && (copy.stale || copy.change_seq - copy.seen_change > CHANGES_BACK)) await this.changes(copy);
-      }
+        while (copy.last_seq - copy.first_seq + 1 < this.history && (await this.older(copy)));
+      } else if (copy.change_seq > copy.seen_change && (copy.stale || copy.change_seq - copy.seen_change > CHANGES_BACK)) await this.changes(copy);
       for (; copy.next_seq <= copy.last_seq; copy.next_seq++) {
         if (copy.messages.has(copy.next_seq)) continue;
         const { items } = await this.page(copy, { after_seq: copy.next_seq - 1, page_size: PAGE });
         for (const message of items) copy.messages.set(message.seq, message);
+        // A page without a gap that begins later: the history does.
+        const begin = items[0]?.seq ?? 0;
+        if (begin > copy.next_seq) this.forget(copy, begin - 1);
         if (!copy.messages.has(copy.next_seq)) throw new Error(`message ${copy.next_seq} of conversation ${copy.conversation_id} is missing`);
       }
       copy.seen_change = copy.change_seq;
@@ -256,6 +285,7 @@ export class Chat {
     const { items } = await this.page(copy, { before_seq: copy.first_seq, page_size: PAGE });
     for (const message of items) copy.messages.set(message.seq, message);
     copy.first_seq = Math.min(copy.first_seq, ...items.map((m) => m.seq));
+    if (items.length === 0) this.forget(copy, copy.first_seq - 1);
     return items.length > 0;
   }
 

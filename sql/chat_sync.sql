@@ -1,0 +1,186 @@
+-- What sync() tells of what happened elsewhere, and that nothing of it is lost; a search, page by page.
+\i test/lib/chat.sql
+
+-- What is told, without numbers that differ from run to run.
+CREATE FUNCTION pg_temp.told(items jsonb) RETURNS TABLE (kind text, what jsonb) LANGUAGE sql AS $$
+	SELECT i ->> 'kind', (SELECT jsonb_object_agg(key, value) FROM jsonb_each(i)
+						  WHERE key = ANY (ARRAY['list', 'mode', 'read_receipts', 'seq', 'body', 'last_seq', 'joined_seq', 'unread', 'other_read_seq', 'archived', 'view_seq']))
+	FROM jsonb_array_elements(items) WITH ORDINALITY AS x (i, n) ORDER BY n
+$$;
+SET rapport.now = '2026-06-01 12:00:00+00';
+SELECT rapport.new_person() AS ana, rapport.new_person() AS ben, rapport.new_person() AS cem \gset
+SELECT pg_temp.meet(:ana, :ben) AS talk, pg_temp.meet(:ana, :cem) AS other_talk \gset
+
+-- More than a list of news holds: the list is to be read. A hundred are told.
+SELECT rapport.new_person() AS star \gset
+CREATE TEMPORARY TABLE crowd AS SELECT n, rapport.new_person() AS id FROM generate_series(1, 101) AS n;
+SELECT rapport.act_as(:star) \gset
+SELECT next AS since FROM rapport.sync() \gset
+SELECT rapport.act_as(NULL) \gset
+SELECT count(pg_temp.meet(:star, id)) FROM crowd WHERE n < 101;
+INSERT INTO rapport.intro (person_id, other_id, at, mode, body) SELECT :star, id, rapport.now(), 1, 'Hi' FROM crowd WHERE n < 101;
+INSERT INTO rapport.conversation (conversation_id, kind, title, created_at) SELECT -n, 'group', 'G', rapport.now() FROM crowd;
+INSERT INTO rapport.group_invitation (person_id, conversation_id, invited_by, at) SELECT :star, -n, id, rapport.now() FROM crowd WHERE n < 101;
+SELECT rapport.act_as(:star) \gset
+SELECT i ->> 'kind' AS kind, i ->> 'list' AS list, count(*) FROM rapport.sync(:'since', 500) AS s, jsonb_array_elements(s.items) AS i GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT rapport.act_as(NULL) \gset
+SELECT count(pg_temp.meet(:star, id)) FROM crowd WHERE n = 101;
+INSERT INTO rapport.intro (person_id, other_id, at, mode, body) SELECT :star, id, rapport.now(), 1, 'Hi' FROM crowd WHERE n = 101;
+INSERT INTO rapport.group_invitation (person_id, conversation_id, invited_by, at) SELECT :star, -n, id, rapport.now() FROM crowd WHERE n = 101;
+SELECT rapport.act_as(:star) \gset
+SELECT i ->> 'kind' AS kind, i ->> 'list' AS list, count(*) FROM rapport.sync(:'since', 500) AS s, jsonb_array_elements(s.items) AS i GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT rapport.act_as(NULL) \gset
+
+-- Likes: those that likes_received() shows, a hundred of the newest.
+CREATE FUNCTION pg_temp.newcomer(name text) RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	id bigint := rapport.new_person('sync-' || name);
+BEGIN
+	PERFORM rapport.act_as(id);
+	PERFORM FROM rapport.update_profile(jsonb_build_object('display_name', name, 'birth_date', '1996-04-01'));
+	PERFORM rapport.set_place(-54.8, -68.3);
+	PERFORM rapport.set_preference('friends', '{"enabled": true}');
+	PERFORM rapport.act_as(NULL);
+	RETURN id;
+END;
+$$;
+SELECT pg_temp.newcomer('Liked') AS liked \gset
+CREATE TEMPORARY TABLE likers AS SELECT n, pg_temp.newcomer('L' || n) AS id FROM generate_series(1, 102) AS n;
+SELECT mode FROM rapport.mode WHERE code = 'friends' \gset
+INSERT INTO rapport.like_received (person_id, other_id, at, mode) SELECT :liked, id, rapport.now(), :mode FROM likers WHERE n = 1;
+SELECT rapport.act_as(:liked) \gset
+SELECT next AS since FROM rapport.sync() \gset
+SELECT rapport.act_as(NULL) \gset
+INSERT INTO rapport.like_received (person_id, other_id, at, mode) SELECT :liked, id, rapport.now() + n * interval '1 second', :mode FROM likers WHERE n BETWEEN 2 AND 101;
+SELECT rapport.act_as(:liked) \gset
+SELECT i ->> 'kind' AS kind, i ->> 'list' AS list, i ->> 'mode' AS mode, count(*) FROM rapport.sync(:'since', 500) AS s, jsonb_array_elements(s.items) AS i GROUP BY 1, 2, 3;
+SELECT rapport.act_as(NULL) \gset
+-- One more, which began before the others and ended after them.
+INSERT INTO rapport.like_received (person_id, other_id, at, mode) SELECT :liked, id, rapport.now() - interval '1 minute', :mode FROM likers WHERE n = 102;
+SELECT rapport.act_as(:liked) \gset
+SELECT i ->> 'kind' AS kind, i ->> 'list' AS list, i ->> 'mode' AS mode, count(*) FROM rapport.sync(:'since', 500) AS s, jsonb_array_elements(s.items) AS i GROUP BY 1, 2, 3;
+SELECT rapport.act_as(NULL) \gset
+
+-- Archived, until the next message; while it is muted, also then: as conversations() lists it.
+SELECT rapport.act_as(:ben) \gset
+SELECT rapport.send_message(:talk, 'b-1', 'one') \gset
+SELECT rapport.act_as(:ana) \gset
+SELECT next AS since FROM rapport.sync() \gset
+SELECT rapport.archive_conversation(:talk, true) \gset
+SELECT t.* FROM rapport.sync(:'since') AS s, pg_temp.told(s.items) AS t;
+SELECT next AS since FROM rapport.sync() \gset
+SELECT rapport.act_as(:ben) \gset
+SELECT rapport.send_message(:talk, 'b-2', 'two') \gset
+SELECT rapport.act_as(:ana) \gset
+SELECT t.* FROM rapport.sync(:'since') AS s, pg_temp.told(s.items) AS t;
+SELECT count(*) AS in_the_inbox FROM rapport.conversations() WHERE conversation_id = :talk;
+SELECT rapport.mute_conversation(:talk, 'infinity') \gset
+SELECT t.* FROM rapport.sync(:'since') AS s, pg_temp.told(s.items) AS t;
+SELECT count(*) AS archived FROM rapport.conversations(archived => true) WHERE conversation_id = :talk;
+
+-- Receipts switched on another device: of every direct conversation what is seen now.
+SELECT rapport.send_message(:talk, 'a-1', 'read this') \gset
+SELECT rapport.act_as(:ben) \gset
+SELECT rapport.mark_read(:talk, 3) \gset
+SELECT rapport.act_as(:ana) \gset
+SELECT next AS since FROM rapport.sync() \gset
+SELECT rapport.set_chat_preferences(false) \gset
+SELECT t.* FROM rapport.sync(:'since') AS s, pg_temp.told(s.items) AS t ORDER BY t.kind DESC, t.what;
+SELECT next AS since FROM rapport.sync(:'since') \gset
+SELECT items FROM rapport.sync(:'since');
+SELECT rapport.set_chat_preferences(true) \gset
+SELECT t.* FROM rapport.sync(:'since') AS s, pg_temp.told(s.items) AS t ORDER BY t.kind DESC, t.what;
+-- Also page by page.
+WITH RECURSIVE page AS (
+	SELECT s.items, s.more, s.next, 1 AS n FROM rapport.sync(:'since', 1) AS s
+	UNION ALL
+	SELECT s.items, s.more, s.next, p.n + 1 FROM page AS p CROSS JOIN LATERAL rapport.sync(p.next, 1) AS s WHERE p.more)
+SELECT t.kind, count(*), max(n) AS pages FROM page, pg_temp.told(page.items) AS t GROUP BY 1 ORDER BY 1;
+
+-- An intro declined on another device.
+SELECT rapport.act_as(NULL) \gset
+SELECT id AS writer FROM crowd WHERE n = 1 \gset
+INSERT INTO rapport.intro (person_id, other_id, at, mode, body) VALUES (:ana, :writer, rapport.now(), 1, 'Hi');
+SELECT rapport.act_as(:ana) \gset
+SELECT next AS since FROM rapport.sync() \gset
+SELECT rapport.decline_intro(:writer) \gset
+SELECT i ->> 'kind' AS kind, (i -> 'person_id')::bigint = :writer AS it FROM rapport.sync(:'since') AS s, jsonb_array_elements(s.items) AS i;
+
+-- A block between two of a group: both read it anew, nobody else; and when it ends.
+SELECT conversation_id AS club FROM rapport.create_group('Club') \gset
+SELECT rapport.invite_to_group(:club, :ben), rapport.invite_to_group(:club, :cem) \gset
+SELECT rapport.act_as(:ben) \gset
+SELECT rapport.join_group(:club), rapport.send_message(:club, 'b-1', 'said by Ben') \gset
+SELECT rapport.act_as(:cem) \gset
+SELECT rapport.join_group(:club) \gset
+SELECT next AS cem_since FROM rapport.sync() \gset
+SELECT rapport.act_as(:ben) \gset
+SELECT next AS ben_since FROM rapport.sync() \gset
+SELECT rapport.act_as(:ana) \gset
+SELECT next AS since FROM rapport.sync() \gset
+SELECT rapport.block(:ben) \gset
+SELECT state FROM rapport.messages(:club) WHERE sender_id = :ben ORDER BY seq;
+SELECT t.* FROM rapport.sync(:'since') AS s, pg_temp.told(s.items) AS t ORDER BY t.kind;
+SELECT rapport.act_as(:ben) \gset
+SELECT t.* FROM rapport.sync(:'ben_since') AS s, pg_temp.told(s.items) AS t ORDER BY t.kind;
+SELECT rapport.act_as(:cem) \gset
+SELECT items AS nobody_else FROM rapport.sync(:'cem_since');
+SELECT rapport.act_as(:ana) \gset
+SELECT next AS since FROM rapport.sync(:'since') \gset
+SELECT rapport.unblock(:ben) \gset
+SELECT t.* FROM rapport.sync(:'since') AS s, pg_temp.told(s.items) AS t WHERE t.what ? 'view_seq' AND t.what -> 'view_seq' <> 'null';
+-- Also when Ben has left.
+SELECT rapport.act_as(:ben) \gset
+SELECT rapport.leave_group(:club) \gset
+SELECT rapport.act_as(:ana) \gset
+SELECT next AS since FROM rapport.sync() \gset
+SELECT rapport.block(:ben) \gset
+SELECT t.* FROM rapport.sync(:'since') AS s, pg_temp.told(s.items) AS t WHERE t.kind = 'conversation';
+SELECT rapport.unblock(:ben) \gset
+
+-- What is no longer kept: a group begins after it.
+SELECT next AS since FROM rapport.sync() \gset
+SELECT last_seq FROM rapport.conversations() WHERE conversation_id = :club \gset
+SELECT rapport.act_as(NULL) \gset
+UPDATE rapport.conversation SET first_seq = :last_seq WHERE conversation_id = :club;
+SELECT rapport.act_as(:ana) \gset
+SELECT (i ->> 'joined_seq')::bigint = :last_seq - 1 AS begins_later, i ->> 'unread' AS unread FROM rapport.sync(:'since') AS s, jsonb_array_elements(s.items) AS i;
+SELECT (i ->> 'joined_seq')::bigint = :last_seq - 1 AS begins_later FROM rapport.sync() AS s, jsonb_array_elements(s.items) AS i WHERE (i ->> 'conversation_id')::bigint = :club;
+
+-- A search loses nothing to messages that come between its pages.
+SELECT rapport.act_as(:ben) \gset
+SELECT max(seq) - min(seq) AS sent FROM rapport.send_messages(:talk, (SELECT jsonb_agg(jsonb_build_object('client_id', 'n-' || n, 'body', 'needle ' || n)) FROM generate_series(1, 50) AS n));
+SELECT rapport.act_as(:cem) \gset
+SELECT max(seq) - min(seq) AS sent FROM rapport.send_messages(:other_talk, (SELECT jsonb_agg(jsonb_build_object('client_id', 'n-' || n, 'body', 'needle ' || n)) FROM generate_series(1, 50) AS n));
+CREATE FUNCTION pg_temp.search(me bigint, talks bigint[], one bigint, OUT told bigint, OUT different bigint)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	page record;
+	pages integer := 0;
+	hits jsonb := '[]';
+	after text;
+BEGIN
+	LOOP
+		PERFORM rapport.act_as(me);
+		page := rapport.search_messages('needle', one, after);
+		PERFORM rapport.act_as(NULL);
+		pages := pages + 1;
+		hits := hits || page.items;
+		after := page.next;
+		EXIT WHEN after IS NULL;
+		-- The others write, in turns, later than before.
+		PERFORM set_config('rapport.now', (rapport.now() + interval '1 minute')::text, false);
+		PERFORM rapport.act_as((SELECT p.person_id FROM rapport.participant AS p WHERE p.conversation_id = talks[1 + pages % 2] AND p.person_id <> me));
+		PERFORM rapport.send_message(talks[1 + pages % 2], 'hi' || pages || coalesce(one, 0), 'hi');
+		PERFORM rapport.act_as(NULL);
+	END LOOP;
+	SELECT count(*), count(DISTINCT (h -> 'conversation_id', h -> 'seq')) INTO told, different FROM jsonb_array_elements(hits) AS h;
+END;
+$$;
+SELECT rapport.act_as(NULL) \gset
+SELECT 'one' AS search, s.* FROM pg_temp.search(:ana, ARRAY[:talk, :other_talk], :talk) AS s;
+SELECT 'all' AS search, s.* FROM pg_temp.search(:ana, ARRAY[:talk, :other_talk], NULL) AS s;
+RESET rapport.now;
