@@ -5,8 +5,9 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/detoast.h"
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -20,6 +21,7 @@
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -41,10 +43,16 @@ PG_FUNCTION_INFO_V1(match_query_for);
 #define ONE_WAY 2
 #define SOFT 3
 
+/* Up to as many likes are read by their primary key. */
+#define FEW_LIKES 64
+
+/* Extended WKB. */
+#define WKB_POINT 1
+#define WKB_SRID 0x20000000
+
 /* What is found by more than a primary key, or not by C alone. */
 typedef enum
 {
-	PEOPLE,
 	MISSING,
 	TAG_WEIGHTS,
 	LIKED,
@@ -58,12 +66,6 @@ static const struct
 	int			nargs;
 	Oid			types[2];
 }			statements[N_STATEMENTS] = {
-	[PEOPLE] = {
-		"SELECT p.person_id, rapport.place_latitude(p.place), rapport.place_longitude(p.place), p.birth_date,"
-		" p.traits, p.numbers, p.tags, p.embedding, p.about, p.display_name, (p.created_at AT TIME ZONE 'UTC')::date, p.updated_at"
-		" FROM rapport.profile AS p WHERE p.person_id = ANY ($1)",
-		1, {INT8ARRAYOID}
-	},
 	[MISSING] = {
 		"SELECT m.step FROM (SELECT) AS one LEFT JOIN rapport.profile AS p ON p.person_id = $1"
 		" CROSS JOIN LATERAL rapport.missing_steps(p) AS m ORDER BY m.step COLLATE \"C\"",
@@ -77,7 +79,7 @@ static const struct
 	[FIRST_MODE] = {"SELECT rapport.match_mode($1, NULL)", 1, {INT8OID}},
 };
 
-/* What is read of a person: the columns of PEOPLE, then those of other tables. */
+/* What is read of a person. */
 typedef enum
 {
 	PERSON_ID,
@@ -88,12 +90,11 @@ typedef enum
 	NUMBERS,
 	TAGS,
 	EMBEDDING,
-	ABOUT,
+	ABOUT_SIZE,
 	DISPLAY_NAME,
 	JOINED_ON,
 	PROFILE_UPDATED_AT,
-	N_PROFILE_COLUMNS,
-	ACTIVE_ON = N_PROFILE_COLUMNS,
+	ACTIVE_ON,
 	DESIRABILITY,
 	SELECTIVITY,
 	PRICE,
@@ -112,9 +113,21 @@ typedef enum
 	N_COLUMNS
 } Column;
 
-/* The numbers of columns of other tables. */
+/* The numbers of columns of the tables. */
 enum
 {
+	PROFILE_PERSON_ID = 1,
+	PROFILE_DISPLAY_NAME,
+	PROFILE_BIRTH_DATE,
+	PROFILE_ABOUT,
+	PROFILE_PLACE = 6,
+	PROFILE_TRAITS = 10,
+	PROFILE_NUMBERS,
+	PROFILE_TAGS,
+	PROFILE_EMBEDDING,
+	PROFILE_CREATED_AT = 15,
+	PROFILE_UPDATED,
+	LIKE_OTHER_ID = 2,
 	PREFERENCE_MODE = 2,
 	PREFERENCE_ENABLED = 3,
 	ACTIVITY_ACTIVE_ON = 2,
@@ -245,6 +258,12 @@ weights_of(Datum mode, Datum scoring)
 	core_fail("unknown_scoring", "%s is not offered.", scoring == 0 ? "" : quote_literal_cstr(TextDatumGetCString(scoring)));
 }
 
+static NullableDatum
+given(Datum value)
+{
+	return (NullableDatum) {value, false};
+}
+
 static int
 integer_of(TupleTableSlot *slot, int number, int fallback)
 {
@@ -298,29 +317,67 @@ has(const Elements *list, int index)
 	return index <= list->n && !list->nulls[index - 1];
 }
 
-/* Looks for people; returns how many SPI has. */
-static uint64
-find_people(const int64 *ids, uint32 n)
+/*
+ * A point's degrees, of its extended WKB: what PostGIS has a function for in C
+ * is that of the type itself; those for coordinates are found by name alone.
+ */
+static void
+set_place(TupleTableSlot *slot, Side *side)
 {
-	Datum	   *elements = palloc((n + 1) * sizeof(Datum));
+	NullableDatum *latitude = &side->column[LATITUDE];
+	NullableDatum *longitude = &side->column[LONGITUDE];
+	bool		isnull;
+	Datum		place = slot_getattr(slot, PROFILE_PLACE, &isnull);
+	Oid			send;
+	bool		varlena;
+	bytea	   *wkb;
+	uint32		type;
+	const char *at;
+	double		x;
+	double		y;
 
-	for (uint32 i = 0; i < n; i++)
-		elements[i] = Int64GetDatum(ids[i]);
-	return run(PEOPLE, PointerGetDatum(construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)), 0);
+	*latitude = *longitude = (NullableDatum) {0, true};
+	if (isnull)
+		return;
+	getTypeBinaryOutputInfo(TupleDescAttr(slot->tts_tupleDescriptor, PROFILE_PLACE - 1)->atttypid, &send, &varlena);
+	wkb = OidSendFunctionCall(send, place);
+	at = VARDATA(wkb) + 1;
+	memcpy(&type, at, sizeof(type));
+	at += (type & WKB_SRID) != 0 ? 2 * sizeof(uint32) : sizeof(uint32);
+	if (VARSIZE(wkb) != at + 2 * sizeof(double) - (char *) wkb || (type & ~WKB_SRID) != WKB_POINT)
+		elog(ERROR, "a place is not a point");
+	memcpy(&x, at, sizeof(x));
+	memcpy(&y, at + sizeof(x), sizeof(y));
+	/* An empty one. */
+	if (isnan(x) || isnan(y))
+		return;
+	*longitude = given(Float8GetDatum(x));
+	*latitude = given(Float8GetDatum(y));
 }
 
-/* What does not depend on the mode, of the person in that row of SPI, where it lies. */
+/* What does not depend on the mode, of the person in that row of rapport.profile. */
 static void
-read_person(uint64 row, Side *side)
+read_person(TupleTableSlot *profile, Side *side)
 {
-	Datum		values[N_PROFILE_COLUMNS];
-	bool		nulls[N_PROFILE_COLUMNS];
+	NullableDatum *column = side->column;
 	CoreKey		key;
 
-	heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, values, nulls);
-	for (int i = 0; i < N_PROFILE_COLUMNS; i++)
-		side->column[i] = (NullableDatum) {values[i], nulls[i]};
-	key = (CoreKey) {F_INT8EQ, values[PERSON_ID]};
+	column[PERSON_ID] = kept(profile, PROFILE_PERSON_ID);
+	set_place(profile, side);
+	column[BIRTH_DATE] = kept(profile, PROFILE_BIRTH_DATE);
+	column[TRAITS] = kept(profile, PROFILE_TRAITS);
+	column[NUMBERS] = kept(profile, PROFILE_NUMBERS);
+	column[TAGS] = kept(profile, PROFILE_TAGS);
+	column[EMBEDDING] = kept(profile, PROFILE_EMBEDDING);
+	/* Not read if it is long, and lies elsewhere. */
+	column[ABOUT_SIZE].value = slot_getattr(profile, PROFILE_ABOUT, &column[ABOUT_SIZE].isnull);
+	if (!column[ABOUT_SIZE].isnull)
+		column[ABOUT_SIZE].value = Int32GetDatum(toast_raw_datum_size(column[ABOUT_SIZE].value) - VARHDRSZ);
+	column[DISPLAY_NAME] = kept(profile, PROFILE_DISPLAY_NAME);
+	column[JOINED_ON] = kept(profile, PROFILE_CREATED_AT);
+	column[JOINED_ON].value = DirectFunctionCall1(timestamp_date, column[JOINED_ON].value);
+	column[PROFILE_UPDATED_AT] = kept(profile, PROFILE_UPDATED);
+	key = (CoreKey) {F_INT8EQ, column[PERSON_ID].value};
 	read_row("activity", 1, &key, ACTIVITY_ACTIVE_ON, 1, &side->column[ACTIVE_ON]);
 	if (read_row("match_scalar", 1, &key, SCALAR_DESIRABILITY, 3, &side->column[DESIRABILITY]))
 	{
@@ -370,11 +427,17 @@ static bool
 find_side(int64 id, Datum mode, Side *side)
 {
 	CoreScan	scan;
+	TupleTableSlot *profile;
 	bool		found;
 
-	if (find_people(&id, 1) == 0)
+	core_scan_begin(&scan, "profile", GetActiveSnapshot(), 1, &(CoreKey) {F_INT8EQ, Int64GetDatum(id)});
+	profile = core_scan_next(&scan);
+	found = profile != NULL;
+	if (found)
+		read_person(profile, side);
+	core_scan_end(&scan);
+	if (!found)
 		return false;
-	read_person(0, side);
 	begin_sides(&scan, side, mode);
 	found = next_side(&scan, mode, side);
 	core_scan_end(&scan);
@@ -388,12 +451,6 @@ strength_of(const Side *side, const Attribute *attribute)
 	int			own = has(&side->strengths, attribute->id) ? DatumGetInt16(side->strengths.values[attribute->id - 1]) : 0;
 
 	return own != 0 ? own : attribute->strength;
-}
-
-static NullableDatum
-given(Datum value)
-{
-	return (NullableDatum) {value, false};
 }
 
 /* A function of value.c with its SQL arguments. */
@@ -492,7 +549,7 @@ array_of(Datum *values, bool *nulls, Oid type, int16 size, char align)
 static double
 quality_of(const Side *side, const Catalogue *catalogue)
 {
-	const NullableDatum *about = &side->column[ABOUT];
+	const NullableDatum *about = &side->column[ABOUT_SIZE];
 	bool		tags = ARR_NDIM(DatumGetArrayTypeP(side->column[TAGS].value)) > 0;
 	double		share = 1;
 	int			answers = 0;
@@ -503,7 +560,7 @@ quality_of(const Side *side, const Catalogue *catalogue)
 		answers += !side->numbers.nulls[i];
 	if (catalogue->last > 0)
 		share = Min((double) answers / catalogue->last, 1);
-	return 0.5 * share + (!about->isnull && toast_raw_datum_size(about->value) > VARHDRSZ ? 0.25 : 0) +
+	return 0.5 * share + (!about->isnull && DatumGetInt32(about->value) > 0 ? 0.25 : 0) +
 		(tags ? 0.25 : 0);
 }
 
@@ -573,17 +630,28 @@ static NullableDatum
 liked_by(const Side *side, NullableDatum weights)
 {
 	JsonbValue *boost = weights.isnull ? NULL : getKeyJsonValueFromContainer(&DatumGetJsonbP(weights.value)->root, "boost", 5, NULL);
+	CoreScan	scan;
+	TupleTableSlot *slot;
 	Datum	   *ids;
-	uint64		n;
+	uint64		n = 0;
 	bool		isnull;
 
 	if (boost == NULL || boost->type != jbvNumeric ||
 		!(DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(boost->val.numeric))) > 0))
 		return (NullableDatum) {0, true};
-	n = run(LIKED, side->column[PERSON_ID].value, side->column[MODE].value);
-	ids = palloc((n + 1) * sizeof(Datum));
-	for (uint64 i = 0; i < n; i++)
-		ids[i] = column(i, 1, &isnull);
+	ids = palloc(FEW_LIKES * sizeof(Datum));
+	core_scan_begin(&scan, "like_received", GetActiveSnapshot(), 2,
+					(CoreKey[]) {{F_INT8EQ, side->column[PERSON_ID].value}, {F_INT2EQ, side->column[MODE].value}});
+	while ((slot = core_scan_next(&scan)) != NULL && n < FEW_LIKES)
+		ids[n++] = slot_getattr(slot, LIKE_OTHER_ID, &isnull);
+	core_scan_end(&scan);
+	if (slot != NULL)
+	{
+		n = run(LIKED, side->column[PERSON_ID].value, side->column[MODE].value);
+		ids = palloc((n + 1) * sizeof(Datum));
+		for (uint64 i = 0; i < n; i++)
+			ids[i] = column(i, 1, &isnull);
+	}
 	return given(PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
 }
 
@@ -634,7 +702,7 @@ is_done(const Side *side, const Catalogue *catalogue, const text *step)
 		const char *step;
 		Column		column;
 	}			plain[] = {
-		{"display_name", DISPLAY_NAME}, {"birth_date", BIRTH_DATE}, {"place", LATITUDE}, {"about", ABOUT}, {"embedding", EMBEDDING}
+		{"display_name", DISPLAY_NAME}, {"birth_date", BIRTH_DATE}, {"place", LATITUDE}, {"about", ABOUT_SIZE}, {"embedding", EMBEDDING}
 	};
 	const char *name = VARDATA_ANY(step);
 	size_t		size = VARSIZE_ANY_EXHDR(step);
@@ -723,8 +791,7 @@ match_sides(PG_FUNCTION_ARGS)
 	int			n = match_array(fcinfo, 0, INT_MAX, "ids", &elements, &nulls);
 	int64	   *ids = palloc((n + 1) * sizeof(int64));
 	uint32		n_ids = 0;
-	uint64		found;
-	MemoryContext all;
+	CoreScan	profiles;
 	MemoryContext one;
 	Catalogue	catalogue;
 
@@ -736,16 +803,24 @@ match_sides(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	SPI_connect();
 	read_catalogue(&catalogue);
-	found = find_people(ids, match_sort_ids(ids, n_ids));
+	n_ids = match_sort_ids(ids, n_ids);
+	core_scan_begin(&profiles, "profile", GetActiveSnapshot(), 1, &(CoreKey) {F_INT8EQ, Int64GetDatum(0)});
 	one = AllocSetContextCreate(CurrentMemoryContext, "one side of a match", ALLOCSET_DEFAULT_SIZES);
-	all = MemoryContextSwitchTo(one);
-	for (uint64 i = 0; i < found; i++)
+	for (uint32 i = 0; i < n_ids; i++)
 	{
 		CoreScan	scan;
+		TupleTableSlot *profile;
+		MemoryContext all;
 		Side		side;
 
 		CHECK_FOR_INTERRUPTS();
-		read_person(i, &side);
+		core_scan_seek(&profiles, 1, &(CoreKey) {F_INT8EQ, Int64GetDatum(ids[i])});
+		profile = core_scan_next(&profiles);
+		if (profile == NULL)
+			continue;
+		/* Not before: what the scan allocates lives as long as the scan. */
+		all = MemoryContextSwitchTo(one);
+		read_person(profile, &side);
 		begin_sides(&scan, &side, 0);
 		while (next_side(&scan, 0, &side))
 			tuplestore_putvalues(result->setResult, result->setDesc, (Datum[]) {
@@ -753,9 +828,10 @@ match_sides(PG_FUNCTION_ARGS)
 				PointerGetDatum(make_key(&side, &catalogue, PG_GETARG_INT32(1)))
 			}, (bool[]) {false, false, false});
 		core_scan_end(&scan);
+		MemoryContextSwitchTo(all);
 		MemoryContextReset(one);
 	}
-	MemoryContextSwitchTo(all);
+	core_scan_end(&profiles);
 	SPI_finish();
 	PG_RETURN_NULL();
 }
