@@ -22,6 +22,20 @@ END $$;
 DELETE FROM rapport.candidate;
 SELECT pg_temp.join_in('Ada') AS ada, pg_temp.join_in('Ben') AS ben, pg_temp.join_in('Cem') AS cem, pg_temp.join_in('Dan') AS dan \gset
 
+-- Who likes somebody: all of a few, of many the thousand last.
+CREATE FUNCTION pg_temp.liked_by(person bigint, n integer, OUT people bigint, OUT first bigint) LANGUAGE plpgsql AS $$
+BEGIN
+	DELETE FROM rapport.like_received AS l WHERE l.person_id = person;
+	INSERT INTO rapport.like_received (person_id, other_id, mode, at)
+	SELECT person, 10000 - i, m, '2026-01-01'::timestamptz - i * interval '1 second' FROM generate_series(1, n) AS i, generate_series(1, 2) AS m;
+	SELECT count(*), min(id::bigint) INTO people, first
+	FROM string_to_table(substring(rapport.match_query_for(person, 1::smallint, rapport.match_side(person, 1::smallint, 2), '2026-01-02', NULL,
+														   weights => '{"boost": 1}')::text FROM ';liked=([0-9,]*)'), ',') AS id;
+END $$;
+SAVEPOINT likes;
+SELECT n, l.* FROM unnest(ARRAY[0, 1, 64, 65, 999, 1001]) AS n, pg_temp.liked_by(:ada, n) AS l ORDER BY n;
+ROLLBACK TO likes;
+
 -- Rewind takes the last swipe back, then the one before: they are shown again.
 SELECT rapport.act_as(:ada) \g /dev/null
 SELECT * FROM rapport.rewind();
