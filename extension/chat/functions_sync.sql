@@ -27,9 +27,6 @@ COMMENT ON FUNCTION rapport.sync_timeline() IS 'The cluster, the database and it
 
 -- A block, or its end, changes what two people read of the groups they have in common,
 -- and writes nothing there: each one's row of those groups counts it.
-COMMENT ON COLUMN rapport.member.change_seq IS
-'A copy of the conversation''s, for direct conversations; of a group, how often a block or its end has changed what the person reads of it.';
-
 CREATE OR REPLACE FUNCTION rapport.chat_unheard(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$

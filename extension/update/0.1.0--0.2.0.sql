@@ -129,7 +129,7 @@ COMMENT ON COLUMN rapport.member.closed IS 'Whether the person no longer has it:
 COMMENT ON COLUMN rapport.member.is_group IS 'Whether it is a group: then last_seq, last_at and change_seq are those of the conversation, so that a send does not write a row for each member.';
 COMMENT ON COLUMN rapport.member.joined_seq IS 'A copy of the participant''s.';
 COMMENT ON COLUMN rapport.member.delivered_seq IS 'The last message that reached a device: it only grows.';
-COMMENT ON COLUMN rapport.member.change_seq IS 'A copy of the conversation''s, for direct conversations.';
+COMMENT ON COLUMN rapport.member.change_seq IS 'A copy of the conversation''s, for direct conversations; of a group, how often a block or its end has changed what the person reads of it.';
 COMMENT ON COLUMN rapport.member.other_delivered_seq IS 'A copy of the other person''s delivered_seq, for direct conversations.';
 COMMENT ON COLUMN rapport.member.other_read_seq IS 'A copy of the other person''s read_seq where they let it be seen, for direct conversations.';
 COMMENT ON COLUMN rapport.member.hidden_seq IS 'The last message that the person has deleted for themselves.';
