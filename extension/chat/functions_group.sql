@@ -382,8 +382,8 @@ DECLARE
 	other bigint;
 	added bigint := 0;
 BEGIN
-	IF add_to_group_for.person_ids IS NULL OR array_position(add_to_group_for.person_ids, NULL) IS NOT NULL
-		OR cardinality(add_to_group_for.person_ids) NOT BETWEEN 1 AND 1000 THEN
+	IF add_to_group_for.person_ids IS NULL OR cardinality(add_to_group_for.person_ids) NOT BETWEEN 1 AND 1000
+		OR EXISTS (SELECT FROM unnest(add_to_group_for.person_ids) AS i WHERE i IS NULL) THEN
 		PERFORM rapport.fail('out_of_range', 'person_ids has 1 to 1000 of them, and none is null.');
 	END IF;
 	PERFORM rapport.hold_person(x.id) FROM (SELECT DISTINCT i AS id FROM unnest(add_to_group_for.person_ids) AS i ORDER BY i) AS x;
