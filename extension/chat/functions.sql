@@ -506,6 +506,17 @@ INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
 
 -- Maintenance
 
+CREATE OR REPLACE FUNCTION rapport.begin_pass(job text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	INSERT INTO rapport.chat_pass (job) VALUES (begin_pass.job) ON CONFLICT DO NOTHING;
+	RETURN (SELECT p.done_to FROM rapport.chat_pass AS p WHERE p.job = begin_pass.job FOR NO KEY UPDATE);
+END;
+$$;
+COMMENT ON FUNCTION rapport.begin_pass(text) IS
+'Where a job goes on, which has the lock of its row in chat_pass until the transaction ends: another run of it waits.';
+
 CREATE OR REPLACE FUNCTION rapport.chat_sweep(after bigint DEFAULT 0, pages integer DEFAULT 1000, OUT removed bigint, OUT next bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$

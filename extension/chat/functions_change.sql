@@ -116,6 +116,23 @@ $$;
 COMMENT ON FUNCTION rapport.note_erased(bigint, bigint[]) IS
 'Numbers as changed what people who are about to be erased wrote in a group, and what they reacted to. The caller holds the lock of the conversation''s row, and nothing of theirs is sealed.';
 
+CREATE OR REPLACE FUNCTION rapport.forget_hashes(conversation_id bigint, seqs bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	UPDATE rapport.message_dedupe AS d
+	SET body_hash = 0
+	FROM rapport.message AS m
+	WHERE m.conversation_id = forget_hashes.conversation_id
+	AND m.seq = ANY (seqs)
+	AND d.conversation_id = m.conversation_id
+	AND d.sender_id = m.sender_id
+	AND d.client_id = m.client_id;
+END;
+$$;
+COMMENT ON FUNCTION rapport.forget_hashes(bigint, bigint[]) IS
+'Keeps not even a hash of what messages said: a retry of their send is still known for one, whatever it says. They are rows of rapport.message.';
+
 CREATE OR REPLACE FUNCTION rapport.blank_messages(conversation_id bigint, seqs bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -127,15 +144,7 @@ BEGIN
 		flags = m.flags | 4
 	WHERE m.conversation_id = blank_messages.conversation_id
 	AND m.seq = ANY (seqs);
-	-- Not even its hash; a retry of the send is still known for one.
-	UPDATE rapport.message_dedupe AS d
-	SET body_hash = 0
-	FROM rapport.message AS m
-	WHERE m.conversation_id = blank_messages.conversation_id
-	AND m.seq = ANY (seqs)
-	AND d.conversation_id = m.conversation_id
-	AND d.sender_id = m.sender_id
-	AND d.client_id = m.client_id;
+	PERFORM rapport.forget_hashes(blank_messages.conversation_id, seqs);
 	DELETE FROM rapport.message_reaction AS r
 	WHERE r.conversation_id = blank_messages.conversation_id
 	AND r.seq = ANY (seqs);
@@ -176,15 +185,7 @@ BEGIN
 		flags = m.flags | 2
 	WHERE m.conversation_id = edit_message.conversation_id
 	AND m.seq = edit_message.seq;
-	-- Nor a hash of what it said; a retry of the send is still known for one.
-	UPDATE rapport.message_dedupe AS d
-	SET body_hash = 0
-	FROM rapport.message AS m
-	WHERE m.conversation_id = edit_message.conversation_id
-	AND m.seq = edit_message.seq
-	AND d.conversation_id = m.conversation_id
-	AND d.sender_id = m.sender_id
-	AND d.client_id = m.client_id;
+	PERFORM rapport.forget_hashes(edit_message.conversation_id, ARRAY[edit_message.seq]);
 	edited_at := rapport.now();
 	change_seq := rapport.note_change(edit_message.conversation_id, edit_message.seq, edited_at);
 END;
@@ -329,6 +330,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
 	step constant bigint := 10000;
+	at bigint;
 	moment timestamp with time zone := rapport.now();
 	timer record;
 	first_left bigint;
@@ -344,7 +346,8 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN 0;
 	END IF;
-	FOR at IN timer.from_seq .. timer.last_seq BY step LOOP
+	at := timer.from_seq;
+	WHILE at <= timer.last_seq LOOP
 		SELECT pg_catalog.array_agg(m.seq ORDER BY m.seq) FILTER (WHERE x.over), min(m.seq) FILTER (WHERE NOT x.over)
 		INTO expired, found_left
 		FROM rapport.message_range(expire_messages.conversation_id, at, least(timer.last_seq, at + step - 1)) AS m
@@ -356,6 +359,7 @@ BEGIN
 			gone := gone + pg_catalog.cardinality(expired);
 		END IF;
 		first_left := coalesce(first_left, found_left);
+		at := at + step;
 	END LOOP;
 	IF timer.expire_minutes IS NULL AND first_left IS NULL THEN
 		DELETE FROM rapport.message_timer AS t WHERE t.conversation_id = expire_messages.conversation_id;
@@ -385,8 +389,7 @@ BEGIN
 	IF sweep_expired.batch IS NULL OR sweep_expired.batch < 1 THEN
 		PERFORM rapport.fail('out_of_range', 'batch is 1 or more.');
 	END IF;
-	INSERT INTO rapport.chat_pass (job) VALUES ('sweep_expired') ON CONFLICT DO NOTHING;
-	SELECT p.done_to INTO began FROM rapport.chat_pass AS p WHERE p.job = 'sweep_expired' FOR NO KEY UPDATE;
+	began := rapport.begin_pass('sweep_expired');
 	done := began;
 	WHILE swept < sweep_expired.batch LOOP
 		SELECT t.conversation_id INTO talk

@@ -25,8 +25,7 @@ BEGIN
 	IF pack_inboxes.batch IS NULL OR pack_inboxes.batch < 1 THEN
 		PERFORM rapport.fail('out_of_range', 'batch is 1 or more.');
 	END IF;
-	INSERT INTO rapport.chat_pass (job) VALUES ('pack_inboxes') ON CONFLICT DO NOTHING;
-	SELECT p.done_to INTO done FROM rapport.chat_pass AS p WHERE p.job = 'pack_inboxes' FOR NO KEY UPDATE;
+	done := rapport.begin_pass('pack_inboxes');
 	-- Whoever has many conversations, on more than twice the pages they need.
 	LOOP
 		SELECT max(i.person_id), array_agg(i.person_id ORDER BY i.person_id) FILTER (WHERE i.size >= 20 AND i.pages > 3 + 2 * i.size / page_rows)

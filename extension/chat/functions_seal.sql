@@ -147,8 +147,7 @@ DECLARE
 	talk bigint;
 	sealed bigint := 0;
 BEGIN
-	INSERT INTO rapport.chat_pass (job) VALUES ('seal_messages') ON CONFLICT DO NOTHING;
-	SELECT p.done_to INTO began FROM rapport.chat_pass AS p WHERE p.job = 'seal_messages' FOR NO KEY UPDATE;
+	began := rapport.begin_pass('seal_messages');
 	done := began;
 	<<pass>>
 	LOOP
