@@ -1,22 +1,6 @@
 -- Groups, intros before a match, and what sync() tells of all of it.
 \i test/lib/chat.sql
 
--- Somebody who can be found in the mode friends.
-CREATE FUNCTION pg_temp.newcomer(name text) RETURNS bigint
-LANGUAGE plpgsql
-AS $$
-DECLARE
-	id bigint := rapport.new_person('groups-' || name);
-BEGIN
-	PERFORM rapport.act_as(id);
-	PERFORM FROM rapport.update_profile(jsonb_build_object('display_name', name, 'birth_date', '1996-04-01'));
-	PERFORM rapport.set_place(-41.3, 174.8);
-	PERFORM rapport.set_preference('friends', '{"enabled": true}');
-	PERFORM rapport.act_as(NULL);
-	RETURN id;
-END;
-$$;
-
 SET rapport.now = '2026-05-01 12:00:00+00';
 SELECT pg_temp.newcomer('Ada') AS ada, pg_temp.newcomer('Bob') AS bob, pg_temp.newcomer('Cat') AS cat, pg_temp.newcomer('Dan') AS dan,
 	pg_temp.newcomer('Eve') AS eve \gset

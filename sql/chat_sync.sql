@@ -32,22 +32,8 @@ SELECT i ->> 'kind' AS kind, i ->> 'list' AS list, count(*) FROM rapport.sync(:'
 SELECT rapport.act_as(NULL) \gset
 
 -- Likes: those that likes_received() shows, a hundred of the newest.
-CREATE FUNCTION pg_temp.newcomer(name text) RETURNS bigint
-LANGUAGE plpgsql
-AS $$
-DECLARE
-	id bigint := rapport.new_person('sync-' || name);
-BEGIN
-	PERFORM rapport.act_as(id);
-	PERFORM FROM rapport.update_profile(jsonb_build_object('display_name', name, 'birth_date', '1996-04-01'));
-	PERFORM rapport.set_place(-54.8, -68.3);
-	PERFORM rapport.set_preference('friends', '{"enabled": true}');
-	PERFORM rapport.act_as(NULL);
-	RETURN id;
-END;
-$$;
-SELECT pg_temp.newcomer('Liked') AS liked \gset
-CREATE TEMPORARY TABLE likers AS SELECT n, pg_temp.newcomer('L' || n) AS id FROM generate_series(1, 102) AS n;
+SELECT pg_temp.newcomer('Liked', -54.8, -68.3) AS liked \gset
+CREATE TEMPORARY TABLE likers AS SELECT n, pg_temp.newcomer('L' || n, -54.8, -68.3) AS id FROM generate_series(1, 102) AS n;
 SELECT mode FROM rapport.mode WHERE code = 'friends' \gset
 INSERT INTO rapport.like_received (person_id, other_id, at, mode) SELECT :liked, id, rapport.now(), :mode FROM likers WHERE n = 1;
 SELECT rapport.act_as(:liked) \gset

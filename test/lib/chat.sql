@@ -33,3 +33,19 @@ BEGIN
 	RETURN (SELECT p.conversation_id FROM rapport.pair AS p WHERE p.lo = ids[1] AND p.hi = ids[2] AND p.mode = 1);
 END;
 $$;
+
+-- Somebody who can be found in the mode friends.
+CREATE FUNCTION pg_temp.newcomer(name text, latitude double precision DEFAULT -41.3, longitude double precision DEFAULT 174.8) RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	id bigint := rapport.new_person();
+BEGIN
+	PERFORM rapport.act_as(id);
+	PERFORM FROM rapport.update_profile(jsonb_build_object('display_name', name, 'birth_date', '1996-04-01'));
+	PERFORM rapport.set_place(latitude, longitude);
+	PERFORM rapport.set_preference('friends', '{"enabled": true}');
+	PERFORM rapport.act_as(NULL);
+	RETURN id;
+END;
+$$;

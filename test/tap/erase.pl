@@ -170,6 +170,7 @@ my %seq = map { ($_ => $say->($_)) } qw(sealed);
 psql(q{SET rapport.now = '2200-01-01'; SELECT rapport.seal_messages() FROM generate_series(1, 3)});
 is(psql("SELECT count(*) FROM $sealed WHERE b.conversation_id = $talk AND m.seq = $seq{sealed}"), 1, 'one is sealed');
 my ($block) = map { pack 'H*', $_ } psql("SELECT encode(substr(b.data, octet_length(b.data) - 23), 'hex') FROM $sealed WHERE b.conversation_id = $talk AND m.seq = $seq{sealed}");
+is(having('rapport.message_block', $block), 1, 'and its block is in the file');
 %seq = (%seq, map { ($_ => $say->($_)) } qw(deleted edited));
 psql("SELECT rapport.act_as($one, true), rapport.set_message_timer($talk, 1)");
 $seq{expired} = $say->('expired');
