@@ -94,6 +94,80 @@ SELECT next AS since FROM rapport.sync() \gset
 SELECT rapport.decline_intro(:writer) \gset
 SELECT i ->> 'kind' AS kind, (i -> 'person_id')::bigint = :writer AS it FROM rapport.sync(:'since') AS s, jsonb_array_elements(s.items) AS i;
 
+-- An invitation that is gone, whoever made it go, once; and nothing where there was none.
+CREATE TEMPORARY TABLE step (n integer, who bigint, call text, what text, told text);
+-- What each step tells me, who did not take it on this device; it is a transaction of its own.
+CREATE PROCEDURE pg_temp.take(me bigint)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	it step;
+	since text;
+	next text;
+	news jsonb;
+	again jsonb;
+BEGIN
+	FOR it IN SELECT s.* FROM step AS s ORDER BY s.n LOOP
+		PERFORM rapport.act_as(me);
+		since := (SELECT s.next FROM rapport.sync() AS s);
+		PERFORM rapport.act_as(it.who);
+		EXECUTE 'SELECT rapport.' || it.call;
+		COMMIT;
+		PERFORM rapport.act_as(me);
+		SELECT s.items, s.next INTO news, next FROM rapport.sync(since) AS s;
+		again := (SELECT s.items FROM rapport.sync(next) AS s);
+		PERFORM rapport.act_as(NULL);
+		UPDATE step AS s
+		SET told = (SELECT string_agg(concat_ws(' ', i ->> 'kind', i ->> 'list'), ', ' ORDER BY i ->> 'kind') FROM jsonb_array_elements(news || again) AS i)
+		WHERE s.n = it.n;
+	END LOOP;
+END;
+$$;
+SELECT rapport.act_as(NULL) \gset
+SELECT rapport.new_person() AS dot, rapport.new_person() AS gil, rapport.new_person() AS ian \gset
+SELECT pg_temp.meet(:dot, :gil) AS dot_gil, pg_temp.meet(:ian, :gil) AS ian_gil \gset
+SELECT rapport.act_as(:dot) \gset
+SELECT conversation_id AS club_1 FROM rapport.create_group('One') \gset
+SELECT conversation_id AS club_2 FROM rapport.create_group('Two') \gset
+SELECT conversation_id AS club_3 FROM rapport.create_group('Three') \gset
+SELECT rapport.act_as(:ian) \gset
+SELECT conversation_id AS club_4 FROM rapport.create_group('Four') \gset
+SELECT rapport.act_as(NULL) \gset
+INSERT INTO step VALUES
+	(1, :dot, format('invite_to_group(%s, %s)', :club_1, :gil), 'asked'),
+	(2, :gil, format('decline_group(%s)', :club_1), 'declined'),
+	(3, :gil, format('decline_group(%s)', :club_1), 'declined again'),
+	(4, :dot, format('invite_to_group(%s, %s)', :club_1, :gil), 'asked again'),
+	(5, :gil, format('join_group(%s)', :club_1), 'joined'),
+	(6, :gil, format('join_group(%s)', :club_1), 'joined again'),
+	(7, :dot, format('invite_to_group(%s, %s)', :club_2, :gil), 'asked'),
+	(8, NULL, format('add_to_group_for(%s, ARRAY[%s])', :club_2, :gil), 'taken in by the app'),
+	(9, :dot, format('invite_to_group(%s, %s)', :club_3, :gil), 'asked'),
+	(10, :dot, format('leave_group(%s)', :club_3), 'who asked has left'),
+	(11, :ian, format('invite_to_group(%s, %s)', :club_4, :gil), 'asked'),
+	(12, :ian, format('block(%s)', :gil), 'blocked by who asked'),
+	(13, :ian, format('unblock(%s)', :gil), 'the block has ended'),
+	(14, :ian, format('invite_to_group(%s, %s)', :club_4, :gil), 'asked'),
+	(15, NULL, format('erase_person_for(%s)', :ian), 'who asked is erased');
+CALL pg_temp.take(:gil);
+SELECT what, told FROM step ORDER BY n;
+-- So it is with intros that are no longer shown, or again.
+SELECT pg_temp.newcomer('Jon') AS jon, pg_temp.newcomer('Kit') AS kit \gset
+TRUNCATE step;
+INSERT INTO step VALUES
+	(1, :kit, format('send_intro(%s, %L)', :jon, 'Hi'), 'an intro'),
+	(2, :kit, format('block(%s)', :jon), 'blocked by who wrote'),
+	(3, :kit, format('unblock(%s)', :jon), 'the block has ended'),
+	(4, :jon, format('block(%s)', :kit), 'I block who wrote'),
+	(5, :jon, format('unblock(%s)', :kit), 'the block has ended'),
+	(6, NULL, format('erase_person_for(%s)', :kit), 'who wrote is erased');
+CALL pg_temp.take(:jon);
+SELECT what, told FROM step ORDER BY n;
+-- Nothing of it outlives them.
+SELECT count(rapport.erase_person_for(p)) FROM unnest(ARRAY[:gil, :jon]) AS p;
+SELECT count(*) FROM rapport.stale_list WHERE person_id IN (:gil, :jon);
+SELECT rapport.act_as(:ana) \gset
+
 -- A block between two of a group: both read it anew, nobody else; and when it ends.
 SELECT conversation_id AS club FROM rapport.create_group('Club') \gset
 SELECT rapport.invite_to_group(:club, :ben), rapport.invite_to_group(:club, :cem) \gset

@@ -37,7 +37,8 @@ INSERT INTO rapport.distribution (tab, grp, col) VALUES
 	('rapport.chat_preference', 'U', 'person_id'),
 	('rapport.group_invitation', 'U', 'person_id'),
 	('rapport.intro', 'U', 'person_id'),
-	('rapport.intro_sent', 'U', 'person_id');
+	('rapport.intro_sent', 'U', 'person_id'),
+	('rapport.stale_list', 'U', 'person_id');
 
 INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.conversation', 'conversation_id', 'none', 'keep', 'a number of its own'),
@@ -108,7 +109,10 @@ INSERT INTO rapport.personal_data (tab, col, class, on_erase, reason) VALUES
 	('rapport.intro', 'body', 'content', 'delete', NULL),
 	('rapport.intro_sent', 'person_id', 'technical', 'delete', NULL),
 	('rapport.intro_sent', 'other_id', 'behaviour', 'delete', NULL),
-	('rapport.intro_sent', 'at', 'behaviour', 'delete', NULL);
+	('rapport.intro_sent', 'at', 'behaviour', 'delete', NULL),
+	('rapport.stale_list', 'person_id', 'technical', 'delete', NULL),
+	('rapport.stale_list', 'list', 'behaviour', 'delete', NULL),
+	('rapport.stale_list', 'times', 'behaviour', 'delete', NULL);
 INSERT INTO rapport.personal_data (tab, col, class, on_erase, withheld) VALUES
 	('rapport.member', 'closed', 'behaviour', 'delete', 'would tell who blocks'),
 	('rapport.member', 'other_delivered_seq', 'behaviour', 'delete', 'is the other person''s'),
@@ -355,6 +359,32 @@ $$;
 COMMENT ON FUNCTION rapport.post_event(bigint, bigint, jsonb) IS
 'Puts a message of the system into a conversation: what the person did. The caller holds the lock of the conversation''s row, and has checked rights.';
 
+CREATE OR REPLACE FUNCTION rapport.note_stale(list text, person_ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	INSERT INTO rapport.stale_list AS s (person_id, list)
+	SELECT DISTINCT p, note_stale.list
+	FROM pg_catalog.unnest(note_stale.person_ids) AS p
+	ORDER BY p
+	ON CONFLICT ON CONSTRAINT stale_list_pkey DO UPDATE SET times = s.times + 1;
+END;
+$$;
+COMMENT ON FUNCTION rapport.note_stale(text, bigint[]) IS
+'sync() tells these people to read a list of theirs anew: something has gone from it. The caller has deleted it, so whoever is erased meanwhile waits, and takes the row along.';
+
+CREATE OR REPLACE FUNCTION rapport.withdraw(invitations rapport.group_invitation[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	DELETE FROM rapport.group_invitation AS i
+	WHERE (i.person_id, i.conversation_id) IN (SELECT x.person_id, x.conversation_id FROM pg_catalog.unnest(invitations) AS x);
+	PERFORM rapport.note_stale('group_invitations', ARRAY(SELECT x.person_id FROM pg_catalog.unnest(invitations) AS x));
+END;
+$$;
+COMMENT ON FUNCTION rapport.withdraw(rapport.group_invitation[]) IS
+'Takes invitations away, accepted or not, and lets the devices of whom they were for know. The caller has locked them in the order of their key, after what it locks of members.';
+
 -- What matching and blocks do to conversations
 
 CREATE OR REPLACE FUNCTION rapport.close_conversations(conversation_ids bigint[], closed boolean) RETURNS void
@@ -435,12 +465,10 @@ BEGIN
 		ARRAY(SELECT p.conversation_id
 			  FROM rapport.pair AS p
 			  WHERE p.lo = least(ids[1], ids[2]) AND p.hi = greatest(ids[1], ids[2])), true);
-	DELETE FROM rapport.group_invitation AS i
-	WHERE (i.person_id, i.invited_by) IN ((ids[1], ids[2]), (ids[2], ids[1]));
 END;
 $$;
 COMMENT ON FUNCTION rapport.chat_blocked(bigint[]) IS
-'Hook of "person_blocked": closes the conversations of the two, and takes back the invitations of one to the other. In groups both stay, unheard by each other.';
+'Hook of "person_blocked": closes the conversations of the two. In groups both stay, unheard by each other.';
 
 CREATE OR REPLACE FUNCTION rapport.chat_unblocked(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -471,6 +499,15 @@ BEGIN
 										AND p.left_seq IS NULL
 										AND p.person_id <> ALL (ids)));
 	PERFORM rapport.hold_members(theirs);
+	PERFORM rapport.withdraw(ARRAY(SELECT i FROM rapport.group_invitation AS i
+								   WHERE i.invited_by = ANY (ids)
+								   ORDER BY i.person_id, i.conversation_id
+								   FOR UPDATE));
+	PERFORM rapport.note_stale('intros', ARRAY(SELECT i.person_id FROM rapport.intro AS i
+											   WHERE (i.person_id, i.other_id) IN (SELECT s.other_id, s.person_id FROM rapport.intro_sent AS s WHERE s.person_id = ANY (ids))
+											   AND NOT i.declined
+											   ORDER BY i.person_id
+											   FOR UPDATE));
 	-- What they wrote is cleared where it can be; of groups they take their leave.
 	DELETE FROM rapport.message_block AS b WHERE b.conversation_id = ANY (deserted);
 	PERFORM rapport.open_sealed_of(ids);

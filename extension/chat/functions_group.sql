@@ -41,9 +41,10 @@ BEGIN
 	ON CONFLICT ON CONSTRAINT member_pkey DO UPDATE
 	SET closed = false, joined_seq = excluded.joined_seq, read_seq = greatest(m.read_seq, excluded.read_seq),
 		delivered_seq = greatest(m.delivered_seq, excluded.delivered_seq), hidden_seq = 0, archived_seq = NULL;
-	DELETE FROM rapport.group_invitation AS i
-	WHERE i.person_id = group_join.person_id
-	AND i.conversation_id = group_join.conversation_id;
+	PERFORM rapport.withdraw(ARRAY(SELECT i FROM rapport.group_invitation AS i
+								   WHERE i.person_id = group_join.person_id
+								   AND i.conversation_id = group_join.conversation_id
+								   FOR UPDATE));
 END;
 $$;
 COMMENT ON FUNCTION rapport.group_join(bigint, bigint, text) IS
@@ -69,9 +70,11 @@ BEGIN
 	SET closed = true
 	WHERE m.person_id = group_leave.person_id
 	AND m.conversation_id = group_leave.conversation_id;
-	DELETE FROM rapport.group_invitation AS i
-	WHERE i.invited_by = group_leave.person_id
-	AND i.conversation_id = group_leave.conversation_id;
+	PERFORM rapport.withdraw(ARRAY(SELECT i FROM rapport.group_invitation AS i
+								   WHERE i.invited_by = group_leave.person_id
+								   AND i.conversation_id = group_leave.conversation_id
+								   ORDER BY i.person_id
+								   FOR UPDATE));
 	IF was = 'owner' THEN
 		SELECT p.person_id INTO heir
 		FROM rapport.participant AS p
@@ -251,10 +254,10 @@ BEGIN
 	ELSIF EXISTS (SELECT FROM rapport.open_conversation(join_group.conversation_id, me) AS o) THEN
 		RETURN;
 	END IF;
-	DELETE FROM rapport.group_invitation AS i
+	SELECT i.invited_by INTO inviter
+	FROM rapport.group_invitation AS i
 	WHERE i.person_id = me
-	AND i.conversation_id = join_group.conversation_id
-	RETURNING i.invited_by INTO inviter;
+	AND i.conversation_id = join_group.conversation_id;
 	IF NOT FOUND THEN
 		PERFORM rapport.fail('not_found');
 	END IF;
@@ -272,9 +275,10 @@ AS $$
 DECLARE
 	me bigint := rapport.acting_person();
 BEGIN
-	DELETE FROM rapport.group_invitation AS i
-	WHERE i.person_id = me
-	AND i.conversation_id = decline_group.conversation_id;
+	PERFORM rapport.withdraw(ARRAY(SELECT i FROM rapport.group_invitation AS i
+								   WHERE i.person_id = me
+								   AND i.conversation_id = decline_group.conversation_id
+								   FOR UPDATE));
 END;
 $$;
 COMMENT ON FUNCTION rapport.decline_group(bigint) IS 'Forgets an invitation to a group; nobody is told. Without one nothing happens.';

@@ -49,19 +49,47 @@ $$;
 COMMENT ON FUNCTION rapport.chat_unheard(bigint[]) IS
 'Hook of "person_blocked" and "person_unblocked": sync() tells both to read the groups they have in common anew.';
 
+CREATE OR REPLACE FUNCTION rapport.chat_withdraw(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	PERFORM rapport.withdraw(ARRAY(SELECT i FROM rapport.group_invitation AS i
+								   WHERE (i.person_id, i.invited_by) IN ((ids[1], ids[2]), (ids[2], ids[1]))
+								   ORDER BY i.person_id, i.conversation_id
+								   FOR UPDATE));
+END;
+$$;
+COMMENT ON FUNCTION rapport.chat_withdraw(bigint[]) IS 'Hook of "person_blocked": takes back the invitations of one to the other.';
+
+-- intros() does not show those of whom one does not hear.
+CREATE OR REPLACE FUNCTION rapport.intros_unheard(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	PERFORM rapport.note_stale('intros', ARRAY(SELECT i.person_id FROM rapport.intro AS i
+											   WHERE (i.person_id, i.other_id) IN ((ids[1], ids[2]), (ids[2], ids[1]))
+											   AND NOT i.declined));
+END;
+$$;
+COMMENT ON FUNCTION rapport.intros_unheard(bigint[]) IS
+'Hook of "person_blocked" and "person_unblocked": sync() tells whoever has an intro of the other to read theirs anew.';
+
 INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
 	('person_blocked', 110, 'rapport.chat_unheard(bigint[])', true),
-	('person_unblocked', 110, 'rapport.chat_unheard(bigint[])', true);
+	('person_blocked', 120, 'rapport.chat_withdraw(bigint[])', true),
+	('person_blocked', 130, 'rapport.intros_unheard(bigint[])', true),
+	('person_unblocked', 110, 'rapport.chat_unheard(bigint[])', true),
+	('person_unblocked', 130, 'rapport.intros_unheard(bigint[])', true);
 
-CREATE OR REPLACE FUNCTION rapport.sync_list(list text, items jsonb[], most integer) RETURNS SETOF jsonb
+CREATE OR REPLACE FUNCTION rapport.sync_list(list text, items jsonb[], most integer, lost text[]) RETURNS SETOF jsonb
 LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC
 	SELECT x
-	FROM pg_catalog.unnest(CASE WHEN pg_catalog.cardinality(sync_list.items) <= sync_list.most THEN sync_list.items
+	FROM pg_catalog.unnest(CASE WHEN pg_catalog.cardinality(sync_list.items) <= sync_list.most AND sync_list.list <> ALL (sync_list.lost) THEN sync_list.items
 								ELSE ARRAY[pg_catalog.jsonb_build_object('kind', 'stale', 'list', sync_list.list)] END) AS x;
 END;
-COMMENT ON FUNCTION rapport.sync_list(text, jsonb[], integer) IS
-'What sync_news() tells of a list: items, or where they are more than most, that it is to be read anew.';
+COMMENT ON FUNCTION rapport.sync_list(text, jsonb[], integer, text[]) IS
+'What sync_news() tells of a list: items; where they are more than most, or where it is one of lost, that it is to be read anew.';
 
 CREATE OR REPLACE FUNCTION rapport.sync_news(person_id bigint, since bigint, since_at timestamp with time zone, next bigint) RETURNS SETOF jsonb
 LANGUAGE plpgsql STABLE
@@ -70,6 +98,9 @@ DECLARE
 	-- A transaction is done an hour after it began: times are those of beginnings.
 	earliest timestamp with time zone := since_at - interval '1 hour';
 	most CONSTANT integer := 100;
+	lost text[] := ARRAY(SELECT s.list FROM rapport.stale_list AS s
+						 WHERE s.person_id = sync_news.person_id
+						 AND rapport.is_since(s.xmin, since, next));
 	mine rapport.profile;
 	liked record;
 	part jsonb[];
@@ -93,7 +124,7 @@ BEGIN
 		AND NOT rapport.is_blocked(sync_news.person_id, x.other_id)
 		ORDER BY x.matched_at
 		LIMIT most + 1);
-	RETURN QUERY SELECT * FROM rapport.sync_list('matches', part, most);
+	RETURN QUERY SELECT * FROM rapport.sync_list('matches', part, most, lost);
 
 	part := ARRAY(
 		SELECT CASE WHEN i.declined THEN pg_catalog.jsonb_build_object('kind', 'intro_gone', 'person_id', i.other_id)
@@ -104,7 +135,7 @@ BEGIN
 		AND NOT rapport.is_blocked(sync_news.person_id, i.other_id)
 		ORDER BY i.at
 		LIMIT most + 1);
-	RETURN QUERY SELECT * FROM rapport.sync_list('intros', part, most);
+	RETURN QUERY SELECT * FROM rapport.sync_list('intros', part, most, lost);
 
 	part := ARRAY(
 		SELECT pg_catalog.jsonb_build_object('kind', 'group_invitation', 'conversation_id', i.conversation_id, 'title', c.title, 'invited_by', i.invited_by)
@@ -114,7 +145,7 @@ BEGIN
 		AND rapport.is_since(i.xmin, since, next)
 		ORDER BY i.at
 		LIMIT most + 1);
-	RETURN QUERY SELECT * FROM rapport.sync_list('group_invitations', part, most);
+	RETURN QUERY SELECT * FROM rapport.sync_list('group_invitations', part, most, lost);
 
 	-- Whom likes_received() shows is for it to say; it is asked where there are new rows.
 	FOR liked IN
@@ -152,7 +183,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.sync_news(bigint, bigint, timestamp with time zone, bigint) IS
-'What has come to a person since, besides conversations: preferences, matches, intros, invitations, likes; where there are more than 100 of a kind, that the list is to be read.';
+'What has come to a person since, besides conversations: preferences, matches, intros, invitations, likes; where there are more than 100 of a kind, or something has gone, that the list is to be read.';
 
 CREATE OR REPLACE FUNCTION rapport.sync(since text DEFAULT NULL, page_size integer DEFAULT NULL,
 	OUT reset boolean, OUT items jsonb, OUT more boolean, OUT next text)
@@ -342,7 +373,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.sync(text, integer) IS
-'Everything that has happened for me since an earlier call, in pages of about page_size (1 to 500, 100) items: since is the next of that call, and more tells to go on with the new one at once. Items have a kind: conversation (its numbers, receipts and what I keep of it), followed by its new messages (message) and the messages that were edited, deleted or reacted to (change), as messages() shows them; gone, a conversation that is no longer mine; match, like, intro, group_invitation; intro_gone, an intro that I have declined; preferences, what I have chosen with set_chat_preferences(); stale, where there are more than 100 new ones of a list, to be read anew: matches, intros, group_invitations, or the likes of a mode. Of a group, read the history anew when view_seq is not the one you know: a block, or its end, has changed what I see of it. Messages up to joined_seq are no longer mine to read. Something can come twice: message by seq, change by change_seq, the others replace what was there. Without since, and with reset = true, where the numbers of an earlier call mean nothing (a failover, a restore, too long ago), every conversation is listed without messages: read after the last seq and the last change you have with messages() and changed_messages(), and the other lists anew. A number beyond the next you expect means the same. Errors: out_of_range, invalid_cursor.';
+'Everything that has happened for me since an earlier call, in pages of about page_size (1 to 500, 100) items: since is the next of that call, and more tells to go on with the new one at once. Items have a kind: conversation (its numbers, receipts and what I keep of it), followed by its new messages (message) and the messages that were edited, deleted or reacted to (change), as messages() shows them; gone, a conversation that is no longer mine; match, like, intro, group_invitation; intro_gone, an intro that I have declined; preferences, what I have chosen with set_chat_preferences(); stale, a list to be read anew, as more than 100 of it are new: matches, intros, group_invitations, or the likes of a mode; or as something has gone: an intro by a block (or is back by its end) or with who wrote it, an invitation that was accepted, declined or taken back. Of a group, read the history anew when view_seq is not the one you know: a block, or its end, has changed what I see of it. Messages up to joined_seq are no longer mine to read. Something can come twice: message by seq, change by change_seq, the others replace what was there. Without since, and with reset = true, where the numbers of an earlier call mean nothing (a failover, a restore, too long ago), every conversation is listed without messages: read after the last seq and the last change you have with messages() and changed_messages(), and the other lists anew. A number beyond the next you expect means the same. Errors: out_of_range, invalid_cursor.';
 GRANT EXECUTE ON FUNCTION rapport.sync(text, integer) TO rapport_user;
 
 -- Searching. A GIN index of the words takes 30 bytes a message (200,000 of 65 bytes,

@@ -196,6 +196,18 @@ CREATE TABLE rapport.intro_sent (
 COMMENT ON TABLE rapport.intro_sent IS 'The same as rapport.intro, as who wrote reads it: without the answer.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.intro_sent', '');
 
+CREATE TABLE rapport.stale_list (
+	person_id bigint NOT NULL,
+	list text NOT NULL,
+	times bigint NOT NULL DEFAULT 1,
+	PRIMARY KEY (person_id, list)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE rapport.stale_list IS
+'From which of a person''s lists something has gone: what is not there has no row that would tell sync() of it.';
+COMMENT ON COLUMN rapport.stale_list.list IS 'intros or group_invitations.';
+COMMENT ON COLUMN rapport.stale_list.times IS 'How often: to write the row is what tells it.';
+SELECT pg_catalog.pg_extension_config_dump('rapport.stale_list', '');
+
 CREATE TABLE rapport.message_block (
 	conversation_id bigint NOT NULL,
 	first_seq bigint NOT NULL,

@@ -70,7 +70,7 @@ export type ChatEvent =
   | { kind: 'gone'; conversation_id: number }
   /** Who sees what was read, chosen anew, maybe on another device. */
   | { kind: 'preferences'; read_receipts: boolean }
-  /** So much is new that the list is to be read anew. */
+  /** The list is to be read anew: so much is new, or something has gone from it. */
   | { kind: 'stale'; list: 'matches' | 'intros' | 'group_invitations' }
   | { kind: 'stale'; list: 'likes'; mode: string };
 
