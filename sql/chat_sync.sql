@@ -66,6 +66,27 @@ SELECT rapport.mute_conversation(:talk, 'infinity') \gset
 SELECT t.* FROM rapport.sync(:'since') AS s, pg_temp.told(s.items) AS t;
 SELECT count(*) AS archived FROM rapport.conversations(archived => true) WHERE conversation_id = :talk;
 
+-- When the mute runs out nothing is told: a device computes from what it has what conversations() does.
+SELECT rapport.mute_conversation(:talk, '2026-06-01 13:00:00+00') \gset
+SELECT i AS item FROM rapport.sync(:'since') AS s, jsonb_array_elements(s.items) AS i WHERE i ->> 'kind' = 'conversation' \gset
+SELECT rapport.act_as(NULL) \gset
+CREATE FUNCTION pg_temp.put_away(me bigint, item jsonb, OUT computed boolean, OUT archived boolean)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+	computed := coalesce((item ->> 'archived_seq')::bigint >= (item ->> 'last_seq')::bigint
+						 OR (item ->> 'archived_seq')::bigint IS NOT NULL AND (item ->> 'muted_until')::timestamp with time zone > rapport.now(), false);
+	PERFORM rapport.act_as(me);
+	archived := EXISTS (SELECT FROM rapport.conversations(archived => true) AS c WHERE c.conversation_id = (item ->> 'conversation_id')::bigint);
+	PERFORM rapport.act_as(NULL);
+END;
+$$;
+SELECT * FROM pg_temp.put_away(:ana, :'item');
+SET rapport.now = '2026-06-01 13:00:00+00';
+SELECT * FROM pg_temp.put_away(:ana, :'item');
+SELECT rapport.act_as(:ana) \gset
+SELECT rapport.mute_conversation(:talk, 'infinity') \gset
+
 -- Receipts switched on another device: of every direct conversation what is seen now.
 SELECT rapport.send_message(:talk, 'a-1', 'read this') \gset
 SELECT rapport.act_as(:ben) \gset

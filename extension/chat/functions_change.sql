@@ -290,7 +290,7 @@ GRANT EXECUTE ON FUNCTION rapport.unreact(bigint, bigint) TO rapport_user;
 
 -- Messages that disappear, and messages that are not kept
 
-CREATE OR REPLACE FUNCTION rapport.set_message_timer(conversation_id bigint, minutes integer) RETURNS void
+CREATE OR REPLACE FUNCTION rapport.set_message_timer(conversation_id bigint, minutes integer DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE

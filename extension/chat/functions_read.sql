@@ -375,7 +375,7 @@ GRANT EXECUTE ON FUNCTION rapport.receipts(bigint, integer, text) TO rapport_use
 
 -- One's own side
 
-CREATE OR REPLACE FUNCTION rapport.mute_conversation(conversation_id bigint, until timestamp with time zone) RETURNS void
+CREATE OR REPLACE FUNCTION rapport.mute_conversation(conversation_id bigint, until timestamp with time zone DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE

@@ -292,7 +292,8 @@ BEGIN
 			'unread', talk.last_seq - greatest(talk.read_seq, talk.joined_seq),
 			'other_delivered_seq', CASE WHEN NOT talk.is_group THEN talk.other_delivered_seq END,
 			'other_read_seq', CASE WHEN NOT talk.is_group AND receipts THEN talk.other_read_seq END,
-			'muted_until', talk.muted_until,
+			-- So that a device knows without being told when it is muted and archived no more.
+			'muted_until', talk.muted_until, 'archived_seq', talk.archived_seq,
 			-- As in inbox().
 			'archived', coalesce(talk.archived_seq >= talk.last_seq OR talk.archived_seq IS NOT NULL AND talk.muted_until > rapport.now(), false),
 			'view_seq', CASE WHEN talk.is_group THEN talk.view_seq END,

@@ -164,7 +164,7 @@ function small({ last, gone = 0, told = gone, is_group = false }) {
     if (path === '/v1/sync') {
       const numbers = {
         kind: 'conversation', conversation_id: 1, is_group, person_id: 2, title: null, last_seq: server.last, change_seq: 0, joined_seq: server.told,
-        read_seq: 0, delivered_seq: 0, unread: 0, other_delivered_seq: 0, other_read_seq: 0, muted_until: null, archived: false,
+        read_seq: 0, delivered_seq: 0, unread: 0, other_delivered_seq: 0, other_read_seq: 0, muted_until: null, archived_seq: null, archived: false,
         view_seq: is_group ? server.view_seq : null, hidden: null,
       };
       // A page each for the news and the conversation.
@@ -294,6 +294,30 @@ await test('a receipt', async () => {
   assert.equal(graces.conversations.get(conversation).unread, 0);
   await adas.sync();
   assert.equal(adas.conversations.get(conversation).other_read_seq, last_seq);
+});
+
+await test('a mute that runs out: a device that nobody tells knows it, and what it had put away is back', async () => {
+  const other = new Chat(a);
+  await other.sync();
+  const hour = 3600000;
+  const path = `/v1/conversations/${conversation}`;
+  const seen = async (until) => {
+    await a.request('PUT', `${path}/mute`, { until });
+    await other.sync();
+    return [0, 2 * hour].map((later) => [other.isMuted(conversation, Date.now() + later), other.isArchived(conversation, Date.now() + later)]);
+  };
+  await a.request('PUT', `${path}/archive`, { archived: true });
+  assert.deepEqual(await seen(null), [[false, true], [false, true]]);
+  await graces.send(conversation, 'are you there?');
+  assert.deepEqual(await seen(new Date(Date.now() + hour).toISOString()), [[true, true], [false, false]]);
+  assert.deepEqual(await seen('infinity'), [[true, true], [true, true]]);
+  assert.deepEqual(await seen(null), [[false, false], [false, false]]);
+  await a.request('PUT', `${path}/archive`, { archived: false });
+  for (const minutes of [60, null]) await a.request('PUT', `${path}/timer`, { minutes });
+  await other.sync();
+  assert.deepEqual(other.messages(conversation).slice(-2).map((m) => m.attrs.event.minutes ?? null), [60, null]);
+  assert.equal(other.isArchived(conversation), false);
+  assert.equal(other.isMuted(stranger) || other.isArchived(stranger), false);
 });
 
 await test('what is refused leaves the outbox, and the next is sent', async () => {

@@ -36,8 +36,10 @@ export interface Conversation {
   unread: number;
   other_delivered_seq: number | null;
   other_read_seq: number | null;
+  /** A time, or `infinity`: ask isMuted(). */
   muted_until: string | null;
-  archived: boolean;
+  /** The last message when it was archived: ask isArchived(). */
+  archived_seq: number | null;
   /** Of a group: another number when a block, or its end, has changed what one sees of it. */
   view_seq: number | null;
   /** The messages that the copy has, by number: all from first_seq on. */
@@ -164,6 +166,19 @@ export class Chat {
     return [...copy.messages.values()]
       .sort((a, b) => a.seq - b.seq)
       .map((m) => (m.expires_at !== null && Date.parse(m.expires_at) <= now ? expired(m) : m));
+  }
+
+  /** Nobody tells when a time is over: the device has it, and a clock. */
+  isMuted(conversation_id: number, now: number = Date.now()): boolean {
+    const until = this.copies.get(conversation_id)?.muted_until ?? null;
+    return until === 'infinity' || (until !== null && Date.parse(until) > now);
+  }
+
+  /** Put away until the next message; while it is muted, also then. */
+  isArchived(conversation_id: number, now: number = Date.now()): boolean {
+    const copy = this.copies.get(conversation_id);
+    const seq = copy?.archived_seq ?? null;
+    return copy !== undefined && seq !== null && (seq >= copy.last_seq || this.isMuted(conversation_id, now));
   }
 
   /**
