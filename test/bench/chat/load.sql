@@ -26,7 +26,7 @@ FROM bench_talk AS t
 CROSS JOIN LATERAL (SELECT t.starts + t.lasts * random() AS at
 					FROM generate_series(1, t.size)) AS m
 -- Of those that go on, what is yet to come is left out.
-WHERE m.at < rapport.now();
+WHERE m.at < (SELECT rapport.now());
 UPDATE bench_talk SET size = 0;
 UPDATE bench_talk AS t
 SET size = m.size
@@ -53,5 +53,5 @@ CROSS JOIN LATERAL (VALUES (t.one, t.other), (t.other, t.one)) AS x (me, other);
 INSERT INTO rapport.message_dedupe (conversation_id, sender_id, client_id, seq, body_hash, at)
 SELECT m.conversation_id, m.sender_id, m.client_id, m.seq, hashtextextended(m.body, 0), m.sent_at
 FROM rapport.message AS m
-WHERE m.sent_at >= rapport.now() - make_interval(days => rapport.setting_int('message_dedupe_days'));
+WHERE m.sent_at >= (SELECT rapport.now() - make_interval(days => rapport.setting_int('message_dedupe_days')));
 DROP TABLE bench_message;

@@ -1,9 +1,6 @@
 -- The best 20 for viewers drawn at random, by every side.
 -- Variables: library, viewers, seed; knn (1: with over-fetch), plan (1: a plan of each).
-\ir ../race.sql
-SELECT to_regclass('peer.person_gender_place') IS NULL AS fresh \gset
-\ir ../peers/postgis.sql
-\ir ../peers/btree.sql
+\ir 10-peers.sql
 SELECT bench.grid_load('SELECT key FROM rapport.candidate') \g /dev/null
 
 WITH drawn AS MATERIALIZED (

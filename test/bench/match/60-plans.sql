@@ -23,8 +23,8 @@ BEGIN
 	LOOP
 		EXECUTE format('CREATE TABLE plan.parted_%s_%s PARTITION OF plan.parted_%1$s FOR VALUES WITH (MODULUS 4, REMAINDER %2$s)', size, i);
 	END LOOP;
-	EXECUTE format('CREATE INDEX ON plan.parted_%s USING match_gist (key)', size);
 	EXECUTE format('INSERT INTO plan.parted_%s SELECT id, key FROM plan.flat_%1$s', size);
+	EXECUTE format('CREATE INDEX ON plan.parted_%s USING match_gist (key)', size);
 	EXECUTE format('ANALYZE plan.flat_%s', size);
 	EXECUTE format('ANALYZE plan.parted_%s', size);
 END;
