@@ -440,7 +440,7 @@ END { local $?; remove_planted() if $planter && $$ == $planter }
 sub reload {
 	my ($path, $status) = @_;
 	kill 'HUP', $ENV{RAPPORTD_PID};
-	return wait_until(10, sub { call('PATCH', $path)->{status} == $status });
+	return wait_until(sub { call('PATCH', $path)->{status} == $status });
 }
 
 subtest 'what is planted is found' => sub {

@@ -14,7 +14,7 @@ use IPC::Open2;
 use JSON::PP;
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(call raw raw_socket read_answer sql ask person answer_code with_profile state_of_tables wait_until hold_profiles writer_waits start_front stop_front free_port);
+our @EXPORT = qw(call raw raw_socket read_answer sql ask person answer_code with_profile state_of_tables wait_until hold writer_waits start_front stop_front free_port);
 
 my $http = HTTP::Tiny->new(timeout => 20, keep_alive => 1, agent => 'rapport-test');
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
@@ -51,7 +51,7 @@ sub answer_code {
 sub raw_socket {
 	my ($url) = @_;
 	my ($host, $port) = ($url // $ENV{RAPPORT_URL}) =~ m{//([^:/]+):(\d+)};
-	my $socket = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Timeout => 5) or die "connect: $!";
+	my $socket = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Timeout => 30) or die "connect: $!";
 	binmode $socket;
 	$socket->autoflush(1);
 	return $socket;
@@ -61,7 +61,7 @@ sub raw_socket {
 # {status, head, body, closed}; status 0 when nothing came.
 sub read_answer {
 	my ($socket, %with) = @_;
-	my $deadline = time + ($with{seconds} // 5);
+	my $deadline = time + ($with{seconds} // 30);
 	my $text = delete ${*$socket}{rapport_rest} // '';
 	my $closed = 0;
 	while (1) {
@@ -95,7 +95,7 @@ sub raw {
 	my $socket = raw_socket($with{url});
 	print $socket $bytes;
 	my $answer = read_answer($socket, %with);
-	if (!$answer->{closed} && IO::Select->new($socket)->can_read($with{linger} // 0.3)) {
+	if (!$answer->{closed} && IO::Select->new($socket)->can_read($with{linger} // 0)) {
 		my $n = sysread $socket, my $piece, 65536;
 		$answer->{closed} = 1 if !$n;
 		$answer->{more} = $piece if $n;
@@ -172,9 +172,10 @@ ORDER BY 1
 SQL
 }
 
+# Waits until it is so: for as long as any machine may take, however busy.
 sub wait_until {
-	my ($seconds, $condition) = @_;
-	my $end = time + $seconds;
+	my ($condition) = @_;
+	my $end = time + 60;
 	while (time < $end) {
 		return 1 if $condition->();
 		sleep 0.1;
@@ -182,24 +183,21 @@ sub wait_until {
 	return 0;
 }
 
-# Locks the profiles against everyone for that long; the process to wait for.
-sub hold_profiles {
-	my ($seconds) = @_;
-	my $pid = fork // die "fork: $!";
-	if (!$pid) {
-		open STDOUT, '>', '/dev/null';
-		open STDERR, '>', '/dev/null';
-		exec 'psql', '-Xqc', "BEGIN; LOCK TABLE rapport.profile IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep($seconds); ROLLBACK";
-	}
-	wait_until(10, sub {
-		sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'rapport.profile'::regclass")
+# Locks a table against everyone; what it returns is called to let go of it.
+sub hold {
+	my ($table) = @_;
+	open my $psql, '|-', 'psql -Xq >/dev/null 2>&1' or die "psql: $!";
+	$psql->autoflush(1);
+	print $psql "BEGIN; LOCK TABLE $table IN ACCESS EXCLUSIVE MODE;\n";
+	wait_until(sub {
+		sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = '$table'::regclass")
 	}) or die 'the lock was not taken';
-	return $pid;
+	return sub { close $psql };
 }
 
 # Waits until a request of rapportd waits for a lock.
 sub writer_waits {
-	return wait_until(10, sub {
+	return wait_until(sub {
 		sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rapportd' AND wait_event_type = 'Lock'")
 	});
 }
@@ -233,7 +231,7 @@ sub start_front {
 	}
 	my $front = { pid => $pid, url => "http://127.0.0.1:$port", log => $log };
 	$fronts{$pid} = $$;
-	wait_until(10, sub { call('GET', '/health/live', url => $front->{url})->{status} == 200 }) or die "rapportd does not start: $log";
+	wait_until(sub { call('GET', '/health/live', url => $front->{url})->{status} == 200 }) or die "rapportd does not start: $log";
 	return $front;
 }
 
