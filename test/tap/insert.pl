@@ -218,4 +218,22 @@ for my $case ([ 'CREATE UNLOGGED TABLE', '(key)' ], [ 'CREATE TABLE', '(key, key
 	$cluster->query('DROP TABLE other');
 }
 
+# Eastwards: each key grows the bounds of the last leaf, which all are after and which
+# is split all the time. Who splits it holds it and waits for its parent; who has grown
+# the parent takes the leaf along only where nobody holds it, or both wait for ever.
+$cluster->query($_) for q{ALTER SYSTEM SET wal_consistency_checking = ''}, 'SELECT pg_reload_conf()',
+	'CREATE TABLE east (id bigserial, key rapport.match_key); CREATE INDEX east_key ON east USING match_gist (key)';
+open my $east, '>', "$scripts/east.sql" or die "east: $!";
+print $east "INSERT INTO east SELECT id, rapport.match_key(id, 0, id * 0.0005) FROM (SELECT nextval('east_id_seq') AS id FROM generate_series(1, 200)) AS i;\n";
+close $east;
+$since = $cluster->query('SELECT pg_current_wal_flush_lsn()');
+$log = qx{timeout 60 $bin/pgbench -n -c 8 -j 2 -t 25 -f $scripts/east.sql postgres 2>&1};
+is($?, 0, 'who grows a parent does not wait for the leaf below') or diag($log);
+if ($? == 0)
+{
+	$records = records($since, 'east_key');
+	cmp_ok($records->{$_} // 0, '>', 500, "that was to be decided: $_") for qw(split both bytes);
+	is($cluster->query(q{SELECT rows, problems FROM rapport.match_index_check('east_key')}), '40000|0', 'all are there');
+}
+
 done_testing();
