@@ -118,7 +118,8 @@ SELECT * FROM seal.difference;
 BEGIN;
 INSERT INTO rapport.participant (conversation_id, person_id) SELECT 101, rapport.new_person();
 SELECT person_id AS other FROM rapport.participant WHERE conversation_id = 101 AND person_id <> :me \gset
-INSERT INTO rapport.member (person_id, conversation_id, last_seq, last_at) VALUES (:other, 101, 301, rapport.now());
+INSERT INTO rapport.member (person_id, conversation_id, other_id, last_seq, last_at) VALUES (:other, 101, :me, 301, rapport.now());
+UPDATE rapport.member SET other_id = :other WHERE person_id = :me AND conversation_id = 101;
 COMMIT;
 SELECT rapport.act_as(:me) \g /dev/null
 SELECT next AS since FROM rapport.sync() \gset

@@ -174,18 +174,37 @@ person_exists(int64 person)
 	return found;
 }
 
-/*
- * In a transaction that may write, whoever acts is held: erasing the person
- * waits for it, and it finds that the person is gone when it had to wait.
- */
-int64
-account_acting_person(void)
+/* Holds whoever acts, in a transaction that may write; whether that is new. */
+static bool
+hold_acting_person(void)
 {
 	if (current_person == 0)
 		core_fail("authentication_required", NULL);
-	if (!XactReadOnly && !IsInParallelMode() &&
-		lock_person(current_person, ShareLock) && !person_exists(current_person))
+	return !XactReadOnly && !IsInParallelMode() && lock_person(current_person, ShareLock);
+}
+
+void
+account_check_acting_person(void)
+{
+	if (!person_exists(current_person))
 		core_fail("authentication_required", "This person is no longer there.");
+}
+
+/* Erasing the person waits for it, and it finds that the person is gone when it had to wait. */
+int64
+account_acting_person(void)
+{
+	if (hold_acting_person())
+		account_check_acting_person();
+	return current_person;
+}
+
+/* A snapshot that is kept may be older than the hold. */
+int64
+account_held_person(void)
+{
+	if (hold_acting_person() && IsolationUsesXactSnapshot())
+		account_check_acting_person();
 	return current_person;
 }
 

@@ -36,6 +36,7 @@ typedef struct Message
 {
 	Datum		conversation;
 	Datum		sender;
+	Datum		other;			/* to whom it goes in a direct conversation, 0 in a group */
 	Datum		seq;
 	Datum		sent_at;
 	Datum		client_id;
@@ -56,9 +57,6 @@ enum
 	CONVERSATION_EXPIRE_MINUTES = 8,
 	CONVERSATION_COLUMNS = 10,
 
-	PARTICIPANT_PERSON_ID = 2,
-	PARTICIPANT_LEFT_SEQ = 4,
-
 	MESSAGE_COLUMNS = 8,
 
 	DEDUPE_SEQ = 4,
@@ -67,9 +65,11 @@ enum
 	DEDUPE_COLUMNS = 6,
 
 	MEMBER_PERSON_ID = 1,
+	MEMBER_OTHER_ID = 3,
 	MEMBER_READ_SEQ = 4,
 	MEMBER_LAST_SEQ = 5,
 	MEMBER_LAST_AT = 6,
+	MEMBER_CLOSED = 7,
 	MEMBER_BURST_AT = 17,
 	MEMBER_BURST = 18,
 	MEMBER_COLUMNS = 18
@@ -188,8 +188,10 @@ static bool
 run(Statement statement, Datum *values, const char *nulls, Datum *results, int n_results)
 {
 	static SPIPlanPtr plans[N_STATEMENTS];
+	CoreUser	user;
 	bool		done;
 
+	core_enter(&user);
 	SPI_connect();
 	core_keep_plan(&plans[statement], statements[statement].sql, statements[statement].nargs,
 				   statements[statement].types);
@@ -206,6 +208,7 @@ run(Statement statement, Datum *values, const char *nulls, Datum *results, int n
 			SPI_datumTransfer(results[i], TupleDescAttr(desc, i)->attbyval, TupleDescAttr(desc, i)->attlen);
 	}
 	SPI_finish();
+	core_leave(&user);
 	return done;
 }
 
@@ -307,37 +310,26 @@ tell(Datum *values, bool *nulls, void *message)
 	return true;
 }
 
-/*
- * The ids of those whose inbox a send writes, *n of them: in a group the sender's
- * alone, else all who take part. Raises not_found where the sender does not.
- */
-static Datum *
-authorise(const Message *message, Snapshot snapshot, int *n)
+/* Says no more than that there is nothing, unless the sender is gone. */
+static void
+refuse(void)
 {
-	CoreScan	scan;
-	TupleTableSlot *slot;
-	int			room = 2;
-	Datum	   *people = palloc(room * sizeof(Datum));
-	bool		among = false;
+	account_check_acting_person();
+	core_fail("not_found", NULL);
+}
 
-	*n = 0;
-	core_scan_begin(&scan, "participant", snapshot, message->group ? 2 : 1,
-					(CoreKey[]) {{F_INT8EQ, message->conversation}, {F_INT8EQ, message->sender}});
-	while ((slot = core_scan_next(&scan)) != NULL)
-	{
-		bool		isnull;
+/* The scan is of the sender's side of the conversation, which is closed where they may not write. */
+static void
+authorise(CoreScan *side, Message *message)
+{
+	TupleTableSlot *slot = core_scan_next(side);
+	bool		isnull;
 
-		if (!slot_attisnull(slot, PARTICIPANT_LEFT_SEQ))
-			continue;
-		if (*n == room)
-			people = repalloc(people, (room *= 2) * sizeof(Datum));
-		people[*n] = slot_getattr(slot, PARTICIPANT_PERSON_ID, &isnull);
-		among |= DatumGetInt64(people[(*n)++]) == DatumGetInt64(message->sender);
-	}
-	core_scan_end(&scan);
-	if (!among)
-		core_fail("not_found", NULL);
-	return people;
+	if (slot == NULL || DatumGetBool(slot_getattr(slot, MEMBER_CLOSED, &isnull)))
+		refuse();
+	message->other = slot_getattr(slot, MEMBER_OTHER_ID, &isnull);
+	if (isnull)
+		message->other = 0;
 }
 
 /*
@@ -368,21 +360,98 @@ sent_before(Message *message, Snapshot snapshot)
 	return slot != NULL;
 }
 
-/* What the statement STORE does. */
+/* Whether what the attributes say of the conversation is so. */
 static void
-store(Relation *opened, Message *message, Snapshot snapshot, const Datum *people, int n_people)
+check_fit(Message *m)
+{
+	if (m->attrs != 0)
+		run(FIT_ATTRS, (Datum[]) {m->conversation, m->sender, m->seq, m->attrs}, NULL, NULL, 0);
+}
+
+/* Whether the message is new: then its client's name for it is stored. */
+static bool
+name(Relation dedupe, Message *message, Snapshot snapshot)
 {
 	Message    *m = message;
+	const Datum values[DEDUPE_COLUMNS] = {m->conversation, m->sender, m->client_id, m->seq, m->hash, m->sent_at};
+	const bool	nulls[DEDUPE_COLUMNS] = {false};
 
-	core_insert(opened[DEDUPE],
-				(Datum[DEDUPE_COLUMNS]) {m->conversation, m->sender, m->client_id, m->seq, m->hash, m->sent_at},
-				(bool[DEDUPE_COLUMNS]) {false});
+	if (core_insert_if_new(dedupe, values, nulls))
+		return true;
+	if (sent_before(message, snapshot))
+		return false;
+	core_insert(dedupe, values, nulls);
+	return true;
+}
+
+/* Both sides of a direct conversation in the order of ids, as hold_members() locks them. */
+static void
+store(Relation *opened, CoreScan *own, const CoreKey *own_key, Message *message)
+{
+	Message    *m = message;
+	const CoreKey other_key[] = {{F_INT8EQ, m->other}, {F_INT8EQ, m->conversation}};
+	bool		other_first = DatumGetInt64(m->other) < DatumGetInt64(m->sender);
+
 	core_insert(opened[MESSAGE],
 				(Datum[MESSAGE_COLUMNS]) {m->conversation, m->seq, m->sender, m->sent_at, m->flags, m->client_id, m->body, m->attrs},
 				(bool[MESSAGE_COLUMNS]) {[MESSAGE_COLUMNS - 1] = m->attrs == 0});
-	for (int i = 0; i < n_people; i++)
-		core_update(opened[MEMBER], snapshot, 2,
-					(CoreKey[]) {{F_INT8EQ, people[i]}, {F_INT8EQ, m->conversation}}, tell, message);
+	if (m->other != 0 && other_first)
+		core_update(opened[MEMBER], own->snapshot, 2, other_key, tell, message);
+	core_update_row(own, 2, own_key, tell, message);
+	if (m->other != 0 && !other_first)
+		core_update(opened[MEMBER], own->snapshot, 2, other_key, tell, message);
+}
+
+/* Sends where all tables are plain; false where the message was sent before. */
+static bool
+send_by_row(Relation *opened, Message *message)
+{
+	const CoreKey key[] = {{F_INT8EQ, message->sender}, {F_INT8EQ, message->conversation}};
+	CoreScan	own;
+	bool		is_new;
+
+	if (!core_update(opened[CONVERSATION], GetTransactionSnapshot(), 1,
+					 &(CoreKey) {F_INT8EQ, message->conversation}, advance, message))
+		refuse();
+	core_scan_open(&own, opened[MEMBER], GetTransactionSnapshot(), 2, key);
+	authorise(&own, message);
+	is_new = name(opened[DEDUPE], message, own.snapshot);
+	if (is_new)
+	{
+		check_fit(message);
+		store(opened, &own, key, message);
+	}
+	core_scan_close(&own);
+	return is_new;
+}
+
+/* The same by statements. */
+static bool
+send_by_statement(Message *message, bool old)
+{
+	Message    *m = message;
+	CoreScan	own;
+	bool		is_new;
+	Datum		people[2];
+
+	if (!advance_by_statement(message, old))
+		refuse();
+	core_scan_begin(&own, "member", GetTransactionSnapshot(), 2,
+					(CoreKey[]) {{F_INT8EQ, m->sender}, {F_INT8EQ, m->conversation}});
+	authorise(&own, message);
+	is_new = !sent_before(message, own.snapshot);
+	core_scan_end(&own);
+	if (!is_new)
+		return false;
+	check_fit(message);
+	people[0] = m->sender;
+	people[1] = m->other;
+	run(old ? STORE_OLD : STORE,
+		(Datum[]) {m->conversation, m->sender, m->seq, m->sent_at, m->client_id, m->body, m->hash,
+			PointerGetDatum(construct_array(people, m->other == 0 ? 1 : 2, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+			m->flags, m->attrs},
+		m->attrs == 0 ? "         n" : NULL, NULL, 0);
+	return true;
 }
 
 /* The size of the white space of Unicode that text starts with; 0 for none. */
@@ -473,6 +542,19 @@ answer_type(FunctionCallInfo fcinfo)
 	return type;
 }
 
+/* The event of the stream, and what apps do besides. */
+static void
+announce(const Message *message)
+{
+	int64		conversation = DatumGetInt64(message->conversation);
+	int64		seq = DatumGetInt64(message->seq);
+	int64		sender = DatumGetInt64(message->sender);
+
+	core_emit(psprintf("c:" INT64_FORMAT, conversation), "message",
+			  psprintf("{\"seq\":" INT64_FORMAT ",\"sender_id\":" INT64_FORMAT "}", seq, sender));
+	core_run_hooks("message_sent", 3, (int64[]) {conversation, seq, sender});
+}
+
 /*
  * send_message(conversation_id, client_id, body, attrs) -> (seq, sent_at, duplicate)
  *
@@ -484,15 +566,11 @@ static Datum
 send_one(FunctionCallInfo fcinfo, bool old)
 {
 	static const char *const names[] = {"conversation_id", "client_id", "body"};
-	Message		message = {.sender = Int64GetDatum(account_acting_person()), .sent_at = TimestampTzGetDatum(core_now())};
+	Message		message = {.sender = Int64GetDatum(account_held_person()), .sent_at = TimestampTzGetDatum(core_now())};
 	text	   *body;
 	Relation	opened[N_TABLES];
-	bool		plain;
 	bool		blank;
-	Snapshot	snapshot;
-	Datum	   *people;
-	int			n_people;
-	bool		duplicate;
+	bool		is_new;
 	Datum		values[3];
 	bool		nulls[3] = {false, false, false};
 
@@ -515,46 +593,22 @@ send_one(FunctionCallInfo fcinfo, bool old)
 	}
 	message.hash = Int64GetDatum(message_hash(body, message.attrs));
 
-	plain = !old && open_plain(opened);
-	if (!(plain ?
-		  core_update(opened[CONVERSATION], GetTransactionSnapshot(), 1,
-					  &(CoreKey) {F_INT8EQ, message.conversation}, advance, &message) :
-		  advance_by_statement(&message, old)))
-		core_fail("not_found", NULL);
-	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	people = authorise(&message, snapshot, &n_people);
-	duplicate = sent_before(&message, snapshot);
-	if (!duplicate && message.attrs != 0)
-		run(FIT_ATTRS, (Datum[]) {message.conversation, message.sender, message.seq, message.attrs}, NULL, NULL, 0);
-	if (duplicate)
-		run(old ? GIVE_BACK_OLD : GIVE_BACK, &message.conversation, NULL, NULL, 0);
-	else if (plain)
-		store(opened, &message, snapshot, people, n_people);
+	if (old || !open_plain(opened))
+		is_new = send_by_statement(&message, old);
 	else
-		run(old ? STORE_OLD : STORE,
-			(Datum[]) {message.conversation, message.sender, message.seq, message.sent_at, message.client_id,
-				message.body, message.hash,
-				PointerGetDatum(construct_array(people, n_people, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
-				message.flags, message.attrs},
-			message.attrs == 0 ? "         n" : NULL, NULL, 0);
-	UnregisterSnapshot(snapshot);
-	for (Table table = 0; plain && table < N_TABLES; table++)
-		table_close(opened[table], NoLock);
-
-	if (!duplicate)
 	{
-		int64		conversation = DatumGetInt64(message.conversation);
-		int64		seq = DatumGetInt64(message.seq);
-		int64		sender = DatumGetInt64(message.sender);
-
-		core_emit(psprintf("c:" INT64_FORMAT, conversation), "message",
-				  psprintf("{\"seq\":" INT64_FORMAT ",\"sender_id\":" INT64_FORMAT "}", seq, sender));
-		core_run_hooks("message_sent", 3, (int64[]) {conversation, seq, sender});
+		is_new = send_by_row(opened, &message);
+		for (Table table = 0; table < N_TABLES; table++)
+			table_close(opened[table], NoLock);
 	}
+	if (is_new)
+		announce(&message);
+	else
+		run(old ? GIVE_BACK_OLD : GIVE_BACK, &message.conversation, NULL, NULL, 0);
 
 	values[0] = message.seq;
 	values[1] = message.sent_at;
-	values[2] = BoolGetDatum(duplicate);
+	values[2] = BoolGetDatum(!is_new);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(answer_type(fcinfo), values, nulls)));
 }
 

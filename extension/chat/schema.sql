@@ -35,7 +35,7 @@ CREATE TABLE rapport.participant (
 	hidden bigint[],
 	PRIMARY KEY (conversation_id, person_id)
 );
-COMMENT ON TABLE rapport.participant IS 'Who may read and write a conversation; kept beside it, so a send asks nobody else.';
+COMMENT ON TABLE rapport.participant IS 'Who takes part in a conversation, or did: what they may read of it, and their role.';
 COMMENT ON COLUMN rapport.participant.joined_seq IS 'The last message before this person came, or that they have cleared: later ones are theirs to read.';
 COMMENT ON COLUMN rapport.participant.left_seq IS 'The last message before this person left; NULL for who takes part.';
 COMMENT ON COLUMN rapport.participant.role IS 'owner, admin or member of a group.';

@@ -84,6 +84,22 @@ core_restore_user(const CoreUser *saved)
 }
 
 void
+core_enter(CoreUser *saved)
+{
+	core_become_owner(saved);
+	saved->settings = NewGUCNestLevel();
+	set_config_option("search_path", "pg_catalog, rapport, pg_temp", PGC_USERSET, PGC_S_SESSION,
+					  GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+core_leave(const CoreUser *saved)
+{
+	AtEOXact_GUC(true, saved->settings);
+	core_restore_user(saved);
+}
+
+void
 core_keep_plan(SPIPlanPtr *plan, const char *query, int nargs, const Oid *types)
 {
 	SPIPlanPtr	made;

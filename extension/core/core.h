@@ -34,10 +34,18 @@ typedef struct CoreUser
 {
 	Oid			user;
 	int			context;
+	int			settings;		/* the nest level of core_enter() */
 } CoreUser;
 
 extern void core_become_owner(CoreUser *saved);
 extern void core_restore_user(const CoreUser *saved);
+
+/*
+ * The same with our search_path, as in a SECURITY DEFINER function: for what runs
+ * queries that need not qualify every name, or functions of others.
+ */
+extern void core_enter(CoreUser *saved);
+extern void core_leave(const CoreUser *saved);
 
 /*
  * Prepares a query at its first use and keeps its plan, a generic one, for the
@@ -53,7 +61,8 @@ extern void core_keep_plan(struct _SPI_plan **plan, const char *query,
  * in its order. The key's functions test equality: F_INT8EQ and its like; the
  * last may ask for that value or more, F_INT8GE. The slot that core_scan_next()
  * returns, NULL after the last row, is valid until the next call. core_scan_seek()
- * begins anew with other keys, as many as before. No rights are needed.
+ * begins anew with other keys, as many as before. core_scan_open() takes a table
+ * that is open, and core_scan_close() leaves it so. No rights are needed.
  */
 typedef struct CoreKey
 {
@@ -73,6 +82,9 @@ typedef struct CoreScan
 
 extern void core_scan_begin(CoreScan *scan, const char *table, struct SnapshotData *snapshot,
 							int n, const CoreKey *keys);
+extern void core_scan_open(CoreScan *scan, struct RelationData *table, struct SnapshotData *snapshot,
+						   int n, const CoreKey *keys);
+extern void core_scan_close(CoreScan *scan);
 extern void core_scan_seek(CoreScan *scan, int n, const CoreKey *keys);
 extern struct TupleTableSlot *core_scan_next(CoreScan *scan);
 extern void core_scan_end(CoreScan *scan);
@@ -85,8 +97,13 @@ extern void core_scan_end(CoreScan *scan);
  */
 extern struct RelationData *core_open_plain(const char *name, int columns);
 
-/* Inserts a row; the next command sees it. There are no defaults. */
+/*
+ * Inserts a row; the next command sees it. There are no defaults. The second does
+ * so in one descent of the index, and only where the primary key is new: false
+ * says that it is not, or may not be, and that nothing was inserted.
+ */
 extern void core_insert(struct RelationData *table, const Datum *values, const bool *nulls);
+extern bool core_insert_if_new(struct RelationData *table, const Datum *values, const bool *nulls);
 
 /*
  * Updates the row with the primary key, as UPDATE does; whether there was one.
@@ -98,6 +115,9 @@ typedef bool (*CoreChange) (Datum *values, bool *nulls, void *state);
 
 extern bool core_update(struct RelationData *table, struct SnapshotData *snapshot,
 						int n, const CoreKey *keys, CoreChange change, void *state);
+
+/* The same for the row that core_scan_next() has just returned for these keys. */
+extern bool core_update_row(CoreScan *scan, int n, const CoreKey *keys, CoreChange change, void *state);
 
 /* The time and the UTC date that all rules go by. */
 extern TimestampTz core_now(void);

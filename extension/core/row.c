@@ -9,11 +9,13 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
@@ -21,6 +23,8 @@
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -38,8 +42,8 @@ open_table(const char *name, LOCKMODE mode)
  * Reading.
  */
 
-static void
-begin(CoreScan *scan, Relation table, Snapshot snapshot, int n, const CoreKey *keys)
+void
+core_scan_open(CoreScan *scan, Relation table, Snapshot snapshot, int n, const CoreKey *keys)
 {
 	if (!table->rd_indexvalid)
 		list_free(RelationGetIndexList(table));
@@ -51,8 +55,8 @@ begin(CoreScan *scan, Relation table, Snapshot snapshot, int n, const CoreKey *k
 	core_scan_seek(scan, n, keys);
 }
 
-static void
-end(CoreScan *scan)
+void
+core_scan_close(CoreScan *scan)
 {
 	index_endscan(scan->scan);
 	ExecDropSingleTupleTableSlot(scan->slot);
@@ -63,7 +67,7 @@ end(CoreScan *scan)
 void
 core_scan_begin(CoreScan *scan, const char *table, Snapshot snapshot, int n, const CoreKey *keys)
 {
-	begin(scan, open_table(table, AccessShareLock), snapshot, n, keys);
+	core_scan_open(scan, open_table(table, AccessShareLock), snapshot, n, keys);
 }
 
 void
@@ -77,16 +81,57 @@ core_scan_seek(CoreScan *scan, int n, const CoreKey *keys)
 	index_rescan(scan->scan, where, n, NULL, 0);
 }
 
+/*
+ * Finds the version of a row that the snapshot sees. The table's own fetch would
+ * prune the page as soon as less than the fillfactor is free, which after an
+ * update it always is: here only a page that is nearly full is pruned.
+ */
+static bool
+fetch(CoreScan *scan, ItemPointer tid)
+{
+	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) scan->slot;
+	HeapTuple	tuple = &slot->base.tupdata;
+	Buffer		buffer = ReadBuffer(scan->table, ItemPointerGetBlockNumber(tid));
+	Page		page = BufferGetPage(buffer);
+	bool		all_dead;
+	bool		found;
+
+	if (PageIsFull(page) || PageGetHeapFreeSpace(page) < BLCKSZ / 10)
+		heap_page_prune_opt(scan->table, buffer);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(tid, scan->table, buffer, scan->snapshot, tuple, &all_dead, true);
+	tuple->t_self = *tid;
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	if (found)
+		ExecStorePinnedBufferHeapTuple(tuple, scan->slot, buffer);
+	else
+	{
+		ReleaseBuffer(buffer);
+		scan->scan->kill_prior_tuple = all_dead && !scan->scan->xactStartedInRecovery;
+	}
+	return found;
+}
+
 TupleTableSlot *
 core_scan_next(CoreScan *scan)
 {
-	return index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot) ? scan->slot : NULL;
+	ItemPointer tid;
+
+	if (scan->table->rd_tableam != GetHeapamTableAmRoutine())
+		return index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot) ? scan->slot : NULL;
+	ExecClearTuple(scan->slot);
+	while ((tid = index_getnext_tid(scan->scan, ForwardScanDirection)) != NULL)
+	{
+		if (fetch(scan, tid))
+			return scan->slot;
+	}
+	return NULL;
 }
 
 void
 core_scan_end(CoreScan *scan)
 {
-	end(scan);
+	core_scan_close(scan);
 	table_close(scan->table, NoLock);
 }
 
@@ -123,25 +168,95 @@ core_open_plain(const char *name, int columns)
 	return NULL;
 }
 
-void
-core_insert(Relation table, const Datum *values, const bool *nulls)
+static TupleTableSlot *
+make_row(Relation table, const Datum *values, const bool *nulls)
 {
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *target = makeNode(ResultRelInfo);
 	TupleDesc	desc = RelationGetDescr(table);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 
-	PreventCommandIfReadOnly("INSERT");
 	memcpy(slot->tts_values, values, desc->natts * sizeof(Datum));
 	memcpy(slot->tts_isnull, nulls, desc->natts * sizeof(bool));
-	ExecStoreVirtualTuple(slot);
+	return ExecStoreVirtualTuple(slot);
+}
+
+/* Whether its primary key is the only index, and nobody has added another. */
+static bool
+has_only_key(Relation table)
+{
+	List	   *indexes = RelationGetIndexList(table);
+	bool		only = list_length(indexes) == 1 && linitial_oid(indexes) == table->rd_pkindex;
+
+	list_free(indexes);
+	return only;
+}
+
+/* Inserts a row and its key; whether the key is new, as far as that was asked. */
+static bool
+insert_with_key(Relation table, TupleTableSlot *slot, IndexUniqueCheck check)
+{
+	Relation	index = index_open(table->rd_pkindex, RowExclusiveLock);
+	IndexInfo  *info = BuildIndexInfo(index);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+	bool		is_new;
+
+	table_tuple_insert(table, slot, GetCurrentCommandId(true), 0, NULL);
+	FormIndexDatum(info, slot, NULL, values, nulls);
+	is_new = index_insert(index, values, nulls, &slot->tts_tid, table, check, false, info);
+	index_close(index, NoLock);
+	CommandCounterIncrement();
+	return is_new;
+}
+
+/* Inserts a row and its entries in all indexes, whose functions are run with the owner's rights. */
+static void
+insert_with_indexes(Relation table, TupleTableSlot *slot)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	CoreUser	user;
+
+	core_enter(&user);
 	InitResultRelInfo(target, table, 0, NULL, 0);
 	ExecOpenIndices(target, false);
 	ExecSimpleRelationInsert(target, estate, slot);
 	ExecCloseIndices(target);
-	ExecDropSingleTupleTableSlot(slot);
+	core_leave(&user);
 	FreeExecutorState(estate);
 	CommandCounterIncrement();
+}
+
+void
+core_insert(Relation table, const Datum *values, const bool *nulls)
+{
+	TupleTableSlot *slot = make_row(table, values, nulls);
+
+	PreventCommandIfReadOnly("INSERT");
+	if (has_only_key(table))
+		insert_with_key(table, slot, UNIQUE_CHECK_YES);
+	else
+		insert_with_indexes(table, slot);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+bool
+core_insert_if_new(Relation table, const Datum *values, const bool *nulls)
+{
+	TupleTableSlot *slot;
+	bool		is_new;
+
+	PreventCommandIfReadOnly("INSERT");
+	if (!has_only_key(table))
+		return false;
+	slot = make_row(table, values, nulls);
+	is_new = insert_with_key(table, slot, UNIQUE_CHECK_PARTIAL);
+	if (!is_new)
+	{
+		simple_table_tuple_delete(table, &slot->tts_tid, InvalidSnapshot);
+		CommandCounterIncrement();
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return is_new;
 }
 
 /* The entries of a new version that its indexes cannot reach from the old one. */
@@ -150,11 +265,14 @@ insert_into_indexes(Relation table, TupleTableSlot *slot, CoreUpdateIndexes whic
 {
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *target = makeNode(ResultRelInfo);
+	CoreUser	user;
 
+	core_enter(&user);
 	InitResultRelInfo(target, table, 0, NULL, 0);
 	ExecOpenIndices(target, false);
 	list_free(core_insert_index_tuples(target, slot, estate, which));
 	ExecCloseIndices(target);
+	core_leave(&user);
 	FreeExecutorState(estate);
 }
 
@@ -178,18 +296,17 @@ key_holds(Relation index, TupleTableSlot *slot, int n, const CoreKey *keys)
  * is to be.
  */
 bool
-core_update(Relation table, Snapshot snapshot, int n, const CoreKey *keys, CoreChange change, void *state)
+core_update_row(CoreScan *scan, int n, const CoreKey *keys, CoreChange change, void *state)
 {
+	Relation	table = scan->table;
 	TupleDesc	desc = RelationGetDescr(table);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	TupleTableSlot *old;
-	CoreScan	scan;
+	TupleTableSlot *old = scan->slot;
+	TupleTableSlot *slot;
 	bool		found;
 
 	PreventCommandIfReadOnly("UPDATE");
-	begin(&scan, table, snapshot, n, keys);
-	old = core_scan_next(&scan);
-	for (found = old != NULL; found;)
+	slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	do
 	{
 		CoreUpdateIndexes indexes;
 		LockTupleMode mode;
@@ -204,7 +321,7 @@ core_update(Relation table, Snapshot snapshot, int n, const CoreKey *keys, CoreC
 		if (!found)
 			break;
 		ExecStoreVirtualTuple(slot);
-		result = table_tuple_update(table, &old->tts_tid, slot, GetCurrentCommandId(true), scan.snapshot,
+		result = table_tuple_update(table, &old->tts_tid, slot, GetCurrentCommandId(true), scan->snapshot,
 									InvalidSnapshot, true, &failure, &mode, &indexes);
 		if (result == TM_Ok)
 		{
@@ -221,14 +338,25 @@ core_update(Relation table, Snapshot snapshot, int n, const CoreKey *keys, CoreC
 		{
 			ItemPointerData tid = old->tts_tid;
 
-			result = table_tuple_lock(table, &tid, scan.snapshot, old, GetCurrentCommandId(false), mode,
+			result = table_tuple_lock(table, &tid, scan->snapshot, old, GetCurrentCommandId(false), mode,
 									  LockWaitBlock, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
 		}
 		if (result != TM_Ok && result != TM_Deleted)
 			elog(ERROR, "could not update a row of \"%s\": %d", RelationGetRelationName(table), (int) result);
-		found = result == TM_Ok && key_holds(scan.index, old, n, keys);
-	}
-	end(&scan);
+		found = result == TM_Ok && key_holds(scan->index, old, n, keys);
+	} while (found);
 	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+bool
+core_update(Relation table, Snapshot snapshot, int n, const CoreKey *keys, CoreChange change, void *state)
+{
+	CoreScan	scan;
+	bool		found;
+
+	core_scan_open(&scan, table, snapshot, n, keys);
+	found = core_scan_next(&scan) != NULL && core_update_row(&scan, n, keys, change, state);
+	core_scan_close(&scan);
 	return found;
 }

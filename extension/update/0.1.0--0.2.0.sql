@@ -259,3 +259,5 @@ SELECT pg_catalog.pg_extension_config_dump('rapport.chat_pass', '');
 
 ALTER TABLE rapport.subject ADD COLUMN source text;
 COMMENT ON COLUMN rapport.subject.source IS 'What an export reads instead of the table, for the people $1: a sub-query with its columns.';
+
+COMMENT ON TABLE rapport.participant IS 'Who takes part in a conversation, or did: what they may read of it, and their role.';
