@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "nodes/pg_list.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 #include "utils/lsyscache.h"
@@ -103,7 +104,10 @@ fetch(CoreScan *scan, ItemPointer tid)
 	tuple->t_self = *tid;
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	if (found)
+	{
+		pgstat_count_heap_fetch(scan->index);
 		ExecStorePinnedBufferHeapTuple(tuple, scan->slot, buffer);
+	}
 	else
 	{
 		ReleaseBuffer(buffer);
