@@ -29,6 +29,25 @@ INSERT INTO rapport.intro (person_id, other_id, at, mode, body) SELECT :star, id
 INSERT INTO rapport.group_invitation (person_id, conversation_id, invited_by, at) SELECT :star, -n, id, rapport.now() FROM crowd WHERE n = 101;
 SELECT rapport.act_as(:star) \gset
 SELECT i ->> 'kind' AS kind, i ->> 'list' AS list, count(*) FROM rapport.sync(:'since', 500) AS s, jsonb_array_elements(s.items) AS i GROUP BY 1, 2 ORDER BY 1, 2;
+-- Read page by page, though some came at one time: all of them, the newest first, each once.
+SELECT rapport.act_as(NULL) \gset
+UPDATE rapport.group_invitation SET at = at + conversation_id / 10 * interval '1 minute' WHERE person_id = :star;
+UPDATE rapport.intro SET at = at + other_id % 10 * interval '1 minute' WHERE person_id = :star;
+SELECT rapport.act_as(:star) \gset
+WITH RECURSIVE page AS (
+	SELECT 1 AS n, i.* FROM rapport.group_invitations(1) AS i
+	UNION ALL
+	SELECT p.n + 1, i.* FROM page AS p CROSS JOIN LATERAL rapport.group_invitations(1, p.cursor) AS i)
+SELECT count(*), count(DISTINCT conversation_id) AS different,
+	array_agg(conversation_id ORDER BY n) = array_agg(conversation_id ORDER BY invited_at DESC, conversation_id DESC) AS in_order FROM page;
+WITH RECURSIVE page AS (
+	SELECT 1 AS n, i.* FROM rapport.intros(1) AS i
+	UNION ALL
+	SELECT p.n + 1, i.* FROM page AS p CROSS JOIN LATERAL rapport.intros(1, p.cursor) AS i)
+SELECT count(*), count(DISTINCT person_id) AS different,
+	array_agg(person_id ORDER BY n) = array_agg(person_id ORDER BY sent_at DESC, person_id DESC) AS in_order FROM page;
+SELECT pg_temp.refusal(format('SELECT rapport.group_invitations(%s)', page))
+FROM unnest(ARRAY['0', '101', '20, ''x''', (SELECT format('20, %L', cursor) FROM rapport.intros(1))]) AS page;
 SELECT rapport.act_as(NULL) \gset
 
 -- Likes: those that likes_received() shows, a hundred of the newest.

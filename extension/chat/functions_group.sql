@@ -219,25 +219,41 @@ COMMENT ON FUNCTION rapport.invite_to_group(bigint, bigint) IS
 'Asks somebody whom I have an open conversation with to join a group, as its owner or an admin. They answer with join_group() or decline_group(); asking again, or whoever is in it, changes nothing. Errors: too_many_messages (429, messages_per_minute: changes count as messages), self_target, group_role, not_found for what is no group of mine, and for anybody else.';
 GRANT EXECUTE ON FUNCTION rapport.invite_to_group(bigint, bigint) TO rapport_user;
 
-CREATE OR REPLACE FUNCTION rapport.group_invitations()
-RETURNS TABLE (conversation_id bigint, title text, invited_by bigint, display_name text, invited_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION rapport.group_invitations(page_size integer DEFAULT NULL, after text DEFAULT NULL)
+RETURNS TABLE (conversation_id bigint, title text, invited_by bigint, display_name text, invited_at timestamp with time zone, cursor text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
 DECLARE
 	me bigint := rapport.acting_person();
+	size integer := rapport.match_page_size(page_size);
+	scope text := 'group invitations ' || me;
+	place text[];
+	after_at timestamp with time zone := 'infinity';
+	after_id bigint := 0;
 BEGIN
+	IF group_invitations.after IS NOT NULL THEN
+		place := string_to_array(rapport.unseal(scope, group_invitations.after), ' ');
+		IF place IS NULL THEN
+			PERFORM rapport.fail('invalid_cursor');
+		END IF;
+		after_at := timestamptz 'epoch' + place[1]::bigint * interval '1 microsecond';
+		after_id := place[2];
+	END IF;
 	RETURN QUERY
-	SELECT i.conversation_id, c.title, i.invited_by, p.display_name, i.at
+	SELECT i.conversation_id, c.title, i.invited_by, p.display_name, i.at,
+		   rapport.seal(scope, concat_ws(' ', (extract(epoch FROM i.at) * 1000000)::bigint, i.conversation_id))
 	FROM rapport.group_invitation AS i
 	JOIN rapport.conversation AS c ON c.conversation_id = i.conversation_id AND c.closed_at IS NULL
 	LEFT JOIN rapport.profile AS p ON p.person_id = i.invited_by
 	WHERE i.person_id = me
-	ORDER BY i.at DESC, i.conversation_id
-	LIMIT 100;
+	AND (i.at, i.conversation_id) < (after_at, after_id)
+	ORDER BY i.at DESC, i.conversation_id DESC
+	LIMIT size;
 END;
 $$;
-COMMENT ON FUNCTION rapport.group_invitations() IS 'The groups that I am asked to join, and by whom: up to 100, the newest first.';
-GRANT EXECUTE ON FUNCTION rapport.group_invitations() TO rapport_user;
+COMMENT ON FUNCTION rapport.group_invitations(integer, text) IS
+'The groups that I am asked to join, and by whom, the newest first. page_size is 1 to 100 (20); after is the cursor of the last row of the page before. Errors: out_of_range, invalid_cursor.';
+GRANT EXECUTE ON FUNCTION rapport.group_invitations(integer, text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.join_group(conversation_id bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp

@@ -289,7 +289,7 @@ SELECT conversation_id, kind, title, person_id, last_seq, change_seq, read_seq, 
 SELECT c.conversation_id, x.* FROM rapport.conversations() AS c, rapport.changed_messages(c.conversation_id, 0) AS x ORDER BY 1, 2;
 SELECT c.conversation_id, r.* FROM rapport.conversations() AS c, rapport.receipts(c.conversation_id) AS r ORDER BY 1, 2;
 SELECT g.* FROM rapport.conversations() AS c, rapport.group_members(c.conversation_id) AS g WHERE c.kind = 'group';
-SELECT * FROM rapport.group_invitations();
+SELECT conversation_id, title, invited_by, display_name, invited_at FROM rapport.group_invitations();
 SELECT person_id, display_name, in_mode, body, sent_at FROM rapport.intros();
 SELECT person_id, sent_at FROM rapport.intros_sent();
 SELECT * FROM rapport.chat_preferences();
