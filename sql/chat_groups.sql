@@ -189,6 +189,42 @@ SELECT rapport.set_setting('intros_per_day', NULL) \gset
 SELECT rapport.erase_person_for(:fay) \gset
 SELECT rapport.act_as(:eve) \gset
 SELECT count(*) AS intros FROM rapport.intros();
+-- Who has accepted is not shown the other any more, nor the other way round; what either swiped last is theirs to
+-- take back, no like is spent; and nothing is left when one is erased, whoever has the higher number.
+SELECT rapport.act_as(NULL) \gset
+CREATE FUNCTION pg_temp.accepted(writer bigint, reader bigint, passed bigint)
+RETURNS TABLE (shown_to_writer boolean, shown_to_reader boolean, likes bigint, rewound boolean)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	start timestamp with time zone := rapport.now();
+BEGIN
+	PERFORM rapport.act_as(writer);
+	PERFORM rapport.send_intro(reader, 'Hi');
+	PERFORM rapport.act_as(NULL);
+	PERFORM set_config('rapport.now', (start + interval '1 minute')::text, true);
+	PERFORM rapport.act_as(writer);
+	PERFORM rapport.pass(passed, 'friends');
+	PERFORM rapport.act_as(reader);
+	PERFORM rapport.accept_intro(writer);
+	shown_to_reader := EXISTS (SELECT FROM rapport.discover('friends', 100) AS d WHERE d.person_id = writer);
+	PERFORM rapport.act_as(writer);
+	shown_to_writer := EXISTS (SELECT FROM rapport.discover('friends', 100) AS d WHERE d.person_id = reader);
+	rewound := (SELECT r.person_id = passed FROM rapport.rewind('friends') AS r);
+	PERFORM rapport.act_as(NULL);
+	likes := (SELECT sum(s.likes) FROM rapport.swiper AS s WHERE s.person_id IN (writer, reader));
+	PERFORM set_config('rapport.now', start::text, true);
+	RETURN NEXT;
+END;
+$$;
+SELECT least(a, b) AS low, greatest(a, b) AS high FROM (SELECT pg_temp.newcomer('Low') AS a, pg_temp.newcomer('High') AS b) AS x \gset
+SELECT least(a, b) AS low_2, greatest(a, b) AS high_2 FROM (SELECT pg_temp.newcomer('Low') AS a, pg_temp.newcomer('High') AS b) AS x \gset
+SELECT * FROM pg_temp.accepted(:low, :high, :eve);
+SELECT * FROM pg_temp.accepted(:high_2, :low_2, :eve);
+SELECT count(rapport.erase_person_for(p)) FROM unnest(ARRAY[:high, :high_2]) AS p;
+SELECT (SELECT count(*) FROM rapport.pair WHERE hi IN (:high, :high_2)) AS pairs,
+	(SELECT count(*) FROM rapport.swipe WHERE other_id IN (:high, :high_2)) AS swipes,
+	(SELECT count(*) FROM rapport.like_received WHERE other_id IN (:high, :high_2)) AS likes;
 
 -- Everything since.
 CREATE FUNCTION pg_temp.told(items jsonb) RETURNS TABLE (kind text, what text) LANGUAGE sql AS $$

@@ -124,6 +124,25 @@ COMMENT ON FUNCTION rapport.intros_sent(integer, text) IS
 'Whom I wrote an intro that has not become a match, whatever they think of it. page_size is 1 to 100 (20). Errors: out_of_range, invalid_cursor.';
 GRANT EXECUTE ON FUNCTION rapport.intros_sent(integer, text) TO rapport_user;
 
+CREATE OR REPLACE FUNCTION rapport.note_like(person_id bigint, other_id bigint, mode smallint, at timestamp with time zone) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	-- A maybe counts in no quota.
+	PERFORM rapport.remember_swipe(note_like.person_id, note_like.other_id, note_like.mode, 'maybe');
+	UPDATE rapport.swipe AS w
+	SET action = 'like', expires = NULL, at = coalesce(note_like.at, w.at)
+	WHERE w.person_id = note_like.person_id
+	AND w.mode = note_like.mode
+	AND w.other_id = note_like.other_id;
+	INSERT INTO rapport.like_received AS l (person_id, other_id, mode, at)
+	VALUES (note_like.other_id, note_like.person_id, note_like.mode, rapport.now())
+	ON CONFLICT DO NOTHING;
+END;
+$$;
+COMMENT ON FUNCTION rapport.note_like(bigint, bigint, smallint, timestamp with time zone) IS
+'Writes what a like leaves behind besides the pair, without counting it: the other is not shown to the person again, and erasing one finds what the other has. at is when it was made, NULL for now.';
+
 CREATE OR REPLACE FUNCTION rapport.accept_intro(person_id bigint, OUT conversation_id bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
@@ -131,6 +150,7 @@ DECLARE
 	me bigint := rapport.acting_person();
 	found_intro rapport.intro;
 	pair rapport.pair;
+	before rapport.pair;
 BEGIN
 	PERFORM rapport.lock_two_people(me, accept_intro.person_id);
 	SELECT i.* INTO found_intro FROM rapport.intro AS i WHERE i.person_id = me AND i.other_id = accept_intro.person_id;
@@ -151,6 +171,11 @@ BEGIN
 		END IF;
 		RETURN;
 	END IF;
+	SELECT p.* INTO before
+	FROM rapport.pair AS p
+	WHERE p.lo = least(me, accept_intro.person_id)
+	AND p.hi = greatest(me, accept_intro.person_id)
+	AND p.mode = found_intro.mode;
 	INSERT INTO rapport.pair AS p (lo, hi, mode, lo_action, hi_action, matched_at)
 	VALUES (least(me, accept_intro.person_id), greatest(me, accept_intro.person_id), found_intro.mode, 'like', 'like', rapport.now())
 	ON CONFLICT ON CONSTRAINT pair_pkey DO UPDATE
@@ -160,6 +185,10 @@ BEGIN
 	IF NOT FOUND THEN
 		PERFORM rapport.fail('not_found');
 	END IF;
+	-- Whoever wrote liked when they wrote: it is not the swipe that they would take back.
+	PERFORM rapport.note_like(x.id, x.other, pair.mode, CASE WHEN x.id <> me THEN found_intro.at END)
+	FROM (VALUES (pair.lo, pair.hi, before.lo_action), (pair.hi, pair.lo, before.hi_action)) AS x (id, other, action)
+	WHERE x.action IS NULL;
 	PERFORM rapport.run_hooks('matched', ARRAY[pair.lo, pair.hi, pair.mode]);
 	PERFORM rapport.event_emit('p:' || x.id, 'match', jsonb_build_object('person_id', x.other, 'mode', m.code))
 	FROM (VALUES (pair.lo, pair.hi), (pair.hi, pair.lo)) AS x (id, other)
@@ -170,7 +199,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.accept_intro(bigint) IS
-'Accepts what somebody wrote to me, also after I declined: we have matched, and the intro is the first message of the conversation. Again gives the same conversation. Errors: not_found where there is none, a block or an ended match.';
+'Accepts what somebody wrote to me, also after I declined: we have matched, as if we had liked each other, and the intro is the first message of the conversation. Again gives the same conversation. Errors: not_found where there is none, a block or an ended match.';
 GRANT EXECUTE ON FUNCTION rapport.accept_intro(bigint) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.decline_intro(person_id bigint) RETURNS void

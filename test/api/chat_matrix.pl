@@ -16,16 +16,8 @@ use RapportApi;
 my $json = JSON::PP->new->canonical->allow_nonref;
 
 ask(<<'SQL');
-SET client_min_messages = warning;
-CREATE FUNCTION pg_temp.meet(one bigint, other bigint) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-	ids bigint[] := ARRAY[least(one, other), greatest(one, other), 1];
-BEGIN
-	INSERT INTO rapport.pair (lo, hi, mode, lo_action, hi_action, matched_at)
-	VALUES (ids[1], ids[2], 1, 'like', 'like', rapport.now());
-	PERFORM rapport.run_hooks('matched', ids);
-	RETURN (SELECT p.conversation_id FROM rapport.pair AS p WHERE p.lo = ids[1] AND p.hi = ids[2] AND p.mode = 1);
-END $$;
+\i test/lib/chat.sql
+\pset null ''
 -- What a statement answers, or what it is refused with.
 CREATE FUNCTION pg_temp.attempt(statement text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -36,17 +28,6 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS code = CONSTRAINT_NAME;
 	RETURN coalesce(nullif(code, ''), SQLERRM);
-END $$;
-CREATE FUNCTION pg_temp.findable(name text) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-	id bigint := rapport.new_person(name || gen_random_uuid());
-BEGIN
-	PERFORM rapport.act_as(id);
-	PERFORM FROM rapport.update_profile(jsonb_build_object('display_name', name, 'birth_date', '1996-04-01'));
-	PERFORM rapport.set_place(-54.8, -68.3);
-	PERFORM rapport.set_preference('friends', '{"enabled": true}');
-	PERFORM rapport.act_as(NULL);
-	RETURN id;
 END $$;
 CREATE FUNCTION pg_temp.does(id bigint, statement text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -79,7 +60,7 @@ BEGIN
 	who := who || jsonb_build_object('closed', pg_temp.meet((who ->> 'member')::bigint, (who ->> 'blocked')::bigint));
 	PERFORM pg_temp.does((who ->> 'member')::bigint, format('block(%s)', who ->> 'blocked'));
 	IF strangers THEN
-		who := who || jsonb_build_object('stranger', pg_temp.findable('stranger'), 'other', pg_temp.findable('other'), 'writer', pg_temp.findable('writer'));
+		who := who || jsonb_build_object('stranger', pg_temp.newcomer('stranger'), 'other', pg_temp.newcomer('other'), 'writer', pg_temp.newcomer('writer'));
 		PERFORM pg_temp.does((who ->> 'writer')::bigint, format('send_intro(%s, %L)', who ->> 'other', 'a needle before'));
 	END IF;
 	RETURN who || jsonb_build_object('group', club, 'direct', talk);
@@ -112,6 +93,17 @@ CREATE FUNCTION pg_temp.view(talk bigint) RETURNS jsonb LANGUAGE sql AS $$
 		'title', (SELECT c.title FROM rapport.conversations(100) AS c WHERE c.conversation_id = talk),
 		'found', jsonb_array_length((rapport.search_messages('needle')).items),
 		'seen', pg_temp.seen(talk))
+$$;
+-- What a device keeps of somebody's chat, and of this conversation the messages.
+CREATE FUNCTION pg_temp.copy(talk bigint) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object('messages', coalesce((SELECT jsonb_object_agg(m ->> 'seq', m) FROM jsonb_array_elements(pg_temp.seen(talk)) AS m), '{}'),
+		'conversations', (SELECT coalesce(jsonb_object_agg(c.conversation_id, to_jsonb(c) - ARRAY['conversation_id', 'kind', 'display_name', 'last_message', 'last_at', 'cursor']
+																			  || jsonb_build_object('archived', a)), '{}')
+						  FROM (VALUES (false), (true)) AS x (a), rapport.conversations(100, archived => a) AS c),
+		'group_invitations', (SELECT coalesce(jsonb_object_agg(i.conversation_id, 1), '{}') FROM rapport.group_invitations(100) AS i),
+		'intros', (SELECT coalesce(jsonb_object_agg(i.person_id, i.body), '{}') FROM rapport.intros(100) AS i),
+		'matches', (SELECT coalesce(jsonb_object_agg(m.conversation_id, m.person_id), '{}') FROM rapport.matches(page_size => 100) AS m),
+		'read_receipts', rapport.chat_preferences())
 $$;
 CREATE PUBLICATION chat_matrix;
 SELECT pg_create_logical_replication_slot('chat_matrix', 'pgoutput', true) \g /dev/null
@@ -146,14 +138,57 @@ sub attempt {
 }
 
 sub view { return JSON::PP::decode_json(as($_[0], "SELECT pg_temp.view($_[1])")) }
-sub token { return as($_[0], 'SELECT next FROM rapport.sync()') }
 
-# The kinds of what sync() tells, messages and changes with their states.
+# A device of somebody, as it is now: what it keeps, and where its sync() goes on.
+sub device {
+	my ($name, $talk) = @_;
+	return { copy => JSON::PP::decode_json(as($name, "SELECT pg_temp.copy($talk)")), next => as($name, 'SELECT next FROM rapport.sync()') };
+}
+
+# The kinds of what sync() tells a device, messages and changes with their states, lists with
+# their names; and what is not right in its copy after it has done what the protocol says.
 sub told {
-	my ($name, $since, $talk) = @_;
-	my $kinds = as($name, "SELECT string_agg(DISTINCT concat_ws(':', i ->> 'kind', i ->> 'state'), ' ')
-		FROM rapport.sync('$since', 500) AS s, jsonb_array_elements(s.items) AS i");
-	return $kinds eq '' ? '-' : $kinds;
+	my ($name, $device, $talk) = @_;
+	my $items = JSON::PP::decode_json(as($name, "SELECT s.items FROM rapport.sync('$device->{next}', 500) AS s"));
+	my $now = device($name, $talk)->{copy};
+	my $copy = JSON::PP::decode_json($json->encode($device->{copy}));
+	my %kinds;
+	for my $item (@$items) {
+		my ($kind, $id) = @$item{qw(kind conversation_id)};
+		$kinds{ join ':', $kind, $item->{state} // $item->{list} // () } = 1;
+		if ($kind eq 'conversation') {
+			# One that is new is read, also when it is told what it has.
+			$copy->{messages} = $now->{messages} if $id == $talk && !$copy->{conversations}{$id};
+			my $known = $now->{conversations}{$id} // {};
+			$copy->{conversations}{$id} = { map { $_ => $item->{$_} } keys %$known };
+			next if $id != $talk;
+			delete @{ $copy->{messages} }{ grep { $_ <= $item->{joined_seq} } keys %{ $copy->{messages} } };
+			%$_ = (%$_, state => 'hidden', reactions => [], map { $_ => undef } qw(body attrs edited_at expires_at)) for grep { $_ } @{ $copy->{messages} }{ @{ $item->{hidden} // [] } };
+		} elsif ($kind eq 'message' || $kind eq 'change') {
+			next if $id != $talk;
+			$copy->{messages}{ $item->{seq} } = { map { $_ => $item->{$_} } grep { !/^(?:kind|conversation_id|change_seq)$/ } keys %$item };
+		} elsif ($kind eq 'gone') {
+			delete $copy->{$_}{$id} for qw(conversations matches);
+			$copy->{messages} = {} if $id == $talk;
+		} elsif ($kind eq 'match') {
+			$copy->{matches}{$id} = $item->{person_id};
+			delete $copy->{intros}{ $item->{person_id} };
+		} elsif ($kind eq 'intro') {
+			$copy->{intros}{ $item->{person_id} } = $item->{body};
+		} elsif ($kind eq 'intro_gone') {
+			delete $copy->{intros}{ $item->{person_id} };
+		} elsif ($kind eq 'group_invitation') {
+			$copy->{group_invitations}{$id} = 1;
+		} elsif ($kind eq 'preferences') {
+			$copy->{read_receipts} = $item->{read_receipts};
+		} elsif ($kind eq 'stale') {
+			$copy->{ $item->{list} } = $now->{ $item->{list} };
+		} else {
+			die "$name was told of $kind";
+		}
+	}
+	my @wrong = grep { $json->encode($copy->{$_}) ne $json->encode($now->{$_}) } sort keys %$now;
+	return (%kinds ? join ' ', sort keys %kinds : '-') . (@wrong ? ", wrong: @wrong" : '');
 }
 
 sub events {
@@ -204,7 +239,7 @@ sub happens {
 	my $other = $line->{other};
 	my @names = ($other, $place eq 'group' ? qw(blocked departed) : ());
 	my %before = map { $_ => view($_, $talk) } @names;
-	my %token = map { $_ => token($_) } @names;
+	my %device = map { $_ => device($_, $talk) } @names, $by;
 	events();
 	attempt($by, $call, $talk);
 	$got{events} = events();
@@ -213,8 +248,9 @@ sub happens {
 	$got{inbox} = !defined $after->{last} ? 'gone'
 		: join ' ', $after->{last} eq $before{$other}{last} ? 'same' : "'$after->{last}'", ($after->{title} // '') eq ($before{$other}{title} // '') ? () : $after->{title};
 	$got{search} = "$before{$other}{found}>$after->{found}";
-	$got{sync} = told($other, $token{$other}, $talk);
-	$got{$_} = $place eq 'group' ? told($_, $token{$_}, $talk) : 'n/a' for qw(blocked departed);
+	$got{sync} = told($other, $device{$other}, $talk);
+	$got{own} = told($by, $device{$by}, $talk);
+	$got{$_} = $place eq 'group' ? told($_, $device{$_}, $talk) : 'n/a' for qw(blocked departed);
 
 	# A second call.
 	my $rows = rows($talk);
@@ -249,15 +285,18 @@ sub happens {
 		$got{undo} = 'none';
 	}
 
-	# Whoever did it is erased.
+	# Whoever did it is erased, as two devices see it: one that has seen it done, and one that was away.
 	scene($strangers);
 	$talk = $scene->{ $place eq 'direct' ? 'direct' : 'group' };
+	my $away = device($other, $talk);
 	attempt($by, $call, $talk);
+	my $there = device($other, $talk);
 	ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT rapport.erase_person_for($scene->{$by}) \\g /dev/null\n");
 	my $left = view($other, $talk);
 	my $mine = grep { $_->{sender_id} == $scene->{$by} && $_->{state} ne 'deleted' && $_->{state} ne 'system' } @{ $left->{seen} // [] };
 	my $reactions = grep { @{ $_->{reactions} } } @{ $left->{seen} // [] };
 	$got{erased} = "$left->{found} found, $mine of theirs, $reactions reactions";
+	$got{erased_sync} = join ' / ', map { told($other, $_, $talk) } $there, $away;
 	return \%got;
 }
 

@@ -296,6 +296,18 @@ await test('a receipt', async () => {
   assert.equal(adas.conversations.get(conversation).other_read_seq, last_seq);
 });
 
+await test('deleted for oneself on another device: the copy is what the history shows', async () => {
+  const other = new Chat(g, { history: 1000 });
+  await other.sync();
+  await g.request('PATCH', `/v1/conversations/${conversation}/messages/${(await graces.send(conversation, 'a slip')).seq}`, { body: 'a slip of mine' });
+  await other.sync();
+  const { last_seq } = other.conversations.get(conversation);
+  for (const seq of [4, last_seq]) await g.request('DELETE', `/v1/conversations/${conversation}/messages/${seq}`);
+  await other.sync();
+  assert.equal(other.messages(conversation)[3].state, 'hidden');
+  await assertCopy(other, g);
+});
+
 await test('a mute that runs out: a device that nobody tells knows it, and what it had put away is back', async () => {
   const other = new Chat(a);
   await other.sync();

@@ -20,7 +20,7 @@ export interface Message {
   attrs: { [key: string]: Json } | null;
   edited_at: string | null;
   expires_at: string | null;
-  reactions: { reaction: string; count: number; mine: boolean }[] | null;
+  reactions: { reaction: string; count: number; mine: boolean }[];
 }
 
 export interface Conversation {
@@ -376,7 +376,7 @@ export class Chat {
 }
 
 function blank(message: Message): Message {
-  return { ...message, body: null, attrs: null, reactions: null };
+  return { ...message, body: null, attrs: null, edited_at: null, expires_at: null, reactions: [] };
 }
 
 function expired(message: Message): Message {
