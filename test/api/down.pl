@@ -263,7 +263,7 @@ subtest 'more than the queue holds' => sub {
 	wait_until(sub { $answered->can_read(0) >= 8 });
 	$let_go->();
 	my @answers = map { read_answer($_) } @sockets;
-	my @full = grep { $_->{status} == 503 } @answers;
+	my @full = grep { answer_code($_) eq '503 unavailable' } @answers;
 	is(scalar @full, 8, 'one runs, three wait, eight are refused');
 	like($_->{head}, qr/^Retry-After: 1\r$/m, 'with the time to come again') for @full;
 	is(scalar(grep { $_->{status} == 401 } @answers), 4, 'the others are served');
