@@ -1,8 +1,10 @@
 # The verbs of chat: who may, and what each does to the unread count, the inbox,
-# the search and the sync of somebody else, to the stream, to a member who is
-# blocked, to one who has left; what is left of it when who did it is erased, what
-# a second call does, and how it is undone. Every line of chat_matrix.tsv is done
-# in a conversation of its own; what happens is what the line says.
+# the search and the sync of somebody else and of another device of whoever does it,
+# to the stream, to a member who is blocked, to one who has left; what is left of it
+# when who did it is erased, what it does where whom it is about is, what a second
+# call does, and how it is undone. Every line of chat_matrix.tsv is done in a
+# conversation of its own; what happens is what the line says. After each sync() the
+# device's copy is compared with what is there.
 #
 # What lies in a sealed block is as what does not.
 #
@@ -42,6 +44,8 @@ DECLARE
 				  FROM unnest(ARRAY['owner', 'admin', 'member', 'blocked', 'departed', 'outsider', 'peer', 'friend', 'invitee']) AS n);
 	club bigint;
 	talk bigint;
+	name text;
+	past bigint;
 BEGIN
 	PERFORM rapport.act_as((who ->> 'owner')::bigint);
 	club := rapport.create_group('Walkers');
@@ -57,8 +61,15 @@ BEGIN
 	PERFORM pg_temp.meet((who ->> n)::bigint, (who ->> 'friend')::bigint) FROM unnest(ARRAY['owner', 'admin', 'member', 'blocked', 'departed']) AS n;
 	PERFORM pg_temp.meet((who ->> 'owner')::bigint, (who ->> 'invitee')::bigint);
 	PERFORM pg_temp.does((who ->> 'owner')::bigint, format('invite_to_group(%s, %s)', club, who ->> 'invitee'));
-	who := who || jsonb_build_object('closed', pg_temp.meet((who ->> 'member')::bigint, (who ->> 'blocked')::bigint));
+	who := who || jsonb_build_object('closed', pg_temp.meet((who ->> 'member')::bigint, (who ->> 'blocked')::bigint),
+									 'ended', pg_temp.meet((who ->> 'member')::bigint, (who ->> 'outsider')::bigint));
+	FOREACH name IN ARRAY ARRAY['blocked', 'outsider'] LOOP
+		past := who -> CASE name WHEN 'blocked' THEN 'closed' ELSE 'ended' END;
+		PERFORM pg_temp.does((who ->> 'member')::bigint, format('send_message(%s, %L, %L)', past, 'first', 'a needle in the past'));
+		PERFORM pg_temp.does((who ->> name)::bigint, format('send_message(%s, %L, %L)', past, 'first', 'the last one'));
+	END LOOP;
 	PERFORM pg_temp.does((who ->> 'member')::bigint, format('block(%s)', who ->> 'blocked'));
+	PERFORM pg_temp.does((who ->> 'member')::bigint, format('unmatch(%s)', who ->> 'outsider'));
 	IF strangers THEN
 		who := who || jsonb_build_object('stranger', pg_temp.newcomer('stranger'), 'other', pg_temp.newcomer('other'), 'writer', pg_temp.newcomer('writer'));
 		PERFORM pg_temp.does((who ->> 'writer')::bigint, format('send_intro(%s, %L)', who ->> 'other', 'a needle before'));
@@ -81,9 +92,9 @@ BEGIN
 	RETURN (SELECT count(*) FROM rapport.message_block AS b WHERE b.conversation_id = talk AND b.first_seq = 1);
 END $$;
 -- A conversation as somebody sees it.
-CREATE FUNCTION pg_temp.seen(talk bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.seen(talk bigint, VARIADIC pages bigint[] DEFAULT '{0}') RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
-	RETURN (SELECT jsonb_agg(m) FROM rapport.messages(talk, 100, after_seq => 0) AS m);
+	RETURN (SELECT jsonb_agg(m) FROM unnest(pages) AS p, rapport.messages(talk, 100, after_seq => p) AS m);
 EXCEPTION WHEN SQLSTATE 'RP404' THEN
 	RETURN NULL;
 END $$;
@@ -96,7 +107,7 @@ CREATE FUNCTION pg_temp.view(talk bigint) RETURNS jsonb LANGUAGE sql AS $$
 $$;
 -- What a device keeps of somebody's chat, and of this conversation the messages.
 CREATE FUNCTION pg_temp.copy(talk bigint) RETURNS jsonb LANGUAGE sql AS $$
-	SELECT jsonb_build_object('messages', coalesce((SELECT jsonb_object_agg(m ->> 'seq', m) FROM jsonb_array_elements(pg_temp.seen(talk)) AS m), '{}'),
+	SELECT jsonb_build_object('messages', coalesce((SELECT jsonb_object_agg(m ->> 'seq', m) FROM jsonb_array_elements(pg_temp.seen(talk, 0, 100, 200, 300)) AS m), '{}'),
 		'conversations', (SELECT coalesce(jsonb_object_agg(c.conversation_id, to_jsonb(c) - ARRAY['conversation_id', 'kind', 'display_name', 'last_message', 'last_at', 'cursor']
 																			  || jsonb_build_object('archived', a)), '{}')
 						  FROM (VALUES (false), (true)) AS x (a), rapport.conversations(100, archived => a) AS c),
@@ -191,112 +202,143 @@ sub told {
 	return (%kinds ? join ' ', sort keys %kinds : '-') . (@wrong ? ", wrong: @wrong" : '');
 }
 
+# What the stream tells, and whom.
 sub events {
-	my $events = ask(<<'SQL');
+	my @events = split /\n/, ask(<<'SQL');
 SELECT rapport.act_as(NULL) \g /dev/null
-SELECT string_agg(DISTINCT left(x.e ->> 'address', 2) || (x.e ->> 'kind'), ' ')
+SELECT DISTINCT concat_ws(':', x.e ->> 'address', x.e ->> 'kind')
 FROM (SELECT (regexp_match(encode(c.data, 'escape'), '\{"address".*\}'))[1]::jsonb AS e
 	  FROM pg_logical_slot_get_binary_changes('chat_matrix', NULL, NULL, 'proto_version', '1', 'publication_names', 'chat_matrix', 'messages', 'true') AS c
 	  WHERE get_byte(c.data, 0) = ascii('M')) AS x
 SQL
-	$events =~ s/\s+\z//;
-	return $events eq '' ? '-' : $events;
+	my %name = reverse %$scene;
+	s/^[pc]:(\d+)/$name{$1} \/\/ 'new'/e for @events;
+	return @events ? join ' ', sort @events : '-';
 }
 
-# Everything in the tables that a conversation has, for telling whether a call changed it.
+# Everything in the tables that a conversation has, and all that people have without one,
+# for telling whether a call changed it.
 sub rows {
 	my ($talk) = @_;
-	return ask("SELECT rapport.act_as(NULL) \\g /dev/null
-SELECT jsonb_build_array((SELECT to_jsonb(c) FROM rapport.conversation AS c WHERE c.conversation_id = $talk),
-	(SELECT jsonb_agg(m ORDER BY m.seq) FROM rapport.message_range($talk, 0, 1000) AS m),
-	(SELECT jsonb_agg(p ORDER BY p.person_id) FROM rapport.participant AS p WHERE p.conversation_id = $talk),
-	(SELECT jsonb_agg(p ORDER BY p.person_id) FROM rapport.member AS p WHERE p.conversation_id = $talk),
-	(SELECT jsonb_agg(r ORDER BY r.seq, r.person_id) FROM rapport.message_reaction AS r WHERE r.conversation_id = $talk),
-	(SELECT jsonb_agg(r ORDER BY r.seq) FROM rapport.message_change AS r WHERE r.conversation_id = $talk),
-	(SELECT jsonb_agg(r ORDER BY r.person_id) FROM rapport.group_invitation AS r WHERE r.conversation_id = $talk),
-	(SELECT jsonb_agg(r ORDER BY r.person_id) FROM rapport.chat_preference AS r WHERE r.person_id = " . ($scene->{member}) . "),
-	(SELECT count(*) FROM rapport.conversation), (SELECT jsonb_agg(r ORDER BY r.at) FROM rapport.intro AS r))");
+	my $rows = join ', ', (map { "(SELECT jsonb_agg(x ORDER BY x::text) FROM rapport.$_ AS x WHERE x.conversation_id = $talk)" }
+			qw(conversation message_dedupe participant member message_reaction message_change message_timer group_invitation)),
+		"(SELECT jsonb_agg(x ORDER BY x.seq) FROM rapport.message_range($talk, 0, 1000) AS x)",
+		map { "(SELECT concat_ws(' ', count(*), sum(hashtextextended(x::text, 0))) FROM rapport.$_ AS x)" }
+			qw(conversation pair swipe like_received intro intro_sent chat_preference stale_list);
+	return ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT jsonb_build_array($rows)");
 }
+
+# The effect of a call on what somebody has in front of them: unread, inbox, search.
+sub effect {
+	my ($was, $is) = @_;
+	return {
+		unread => defined $is->{unread} ? sprintf '%+d', $is->{unread} - ($was->{unread} // 0) : 'gone',
+		inbox => !defined $is->{last} ? 'gone'
+			: join(' ', defined $was->{last} && $is->{last} eq $was->{last} ? 'same' : "'$is->{last}'", ($is->{title} // '') eq ($was->{title} // '') ? () : $is->{title}),
+		search => "$was->{found}>$is->{found}",
+	};
+}
+
+# Who tries, as whom and where: also with one's own message where it is closed by one's block, or ended.
+my %actors = (
+	group => [map { [$_, $_, 'group'] } qw(owner admin member blocked departed outsider)],
+	direct => [(map { [$_, $_, 'direct'] } qw(member peer outsider)), ['blocked', 'blocked', 'closed'], ['blocker', 'member', 'closed'], ['unmatched', 'member', 'ended']],
+	self => [map { [$_, $_, 'group'] } qw(owner admin member blocked departed outsider invitee)],
+	intro => [map { [$_, $_, 'group'] } qw(stranger other writer outsider)],
+);
 
 # What a line does, by column.
 sub happens {
 	my ($line) = @_;
-	my ($call, $by, $place) = @{$line}{qw(call by place)};
-	my $strangers = $place eq 'intro';
+	my ($call, $by, $other, $place) = @{$line}{qw(call by other place)};
 	my %got;
-	my @actors = $place eq 'group' ? qw(owner admin member blocked departed outsider) : $place eq 'direct' ? qw(member peer blocked outsider) : ($by);
+	my $talk;
+	my $begin = sub {
+		my ($name, $where) = @_;
+		scene($place eq 'intro');
+		$talk = $scene->{ $where // ($place eq 'direct' ? 'direct' : 'group') };
+		attempt($name // $by, $line->{first}, $talk) if $line->{first} ne '-';
+	};
 	my %who;
-	for my $name (@actors) {
-		scene($strangers);
-		my $talk = $place eq 'direct' && $name eq 'blocked' ? $scene->{closed} : $scene->{ $place eq 'direct' ? 'direct' : 'group' };
-		push @{ $who{ attempt($name, $call, $talk) } }, $name;
+	for my $actor (@{ $actors{$place} }) {
+		my ($label, $name, $where) = @$actor;
+		$begin->($name, $where);
+		push @{ $who{ attempt($name, $call, $talk) } }, $label;
 	}
 	$got{who} = join '; ', map { "$_: @{ $who{$_} }" } sort keys %who;
 
-	# Seen by somebody else.
-	scene($strangers);
-	my $talk = $scene->{ $place eq 'direct' ? 'direct' : 'group' };
-	my $other = $line->{other};
-	my @names = ($other, $place eq 'group' ? qw(blocked departed) : ());
+	# Seen by somebody else, and on another device of who does it.
+	$begin->();
+	my @names = ($by, $other, $place eq 'group' ? qw(blocked departed) : ());
 	my %before = map { $_ => view($_, $talk) } @names;
-	my %device = map { $_ => device($_, $talk) } @names, $by;
+	my %device = map { $_ => device($_, $talk) } @names;
 	events();
 	attempt($by, $call, $talk);
 	$got{events} = events();
-	my $after = view($other, $talk);
-	$got{unread} = defined $after->{unread} ? sprintf '%+d', $after->{unread} - ($before{$other}{unread} // 0) : 'gone';
-	$got{inbox} = !defined $after->{last} ? 'gone'
-		: join ' ', $after->{last} eq $before{$other}{last} ? 'same' : "'$after->{last}'", ($after->{title} // '') eq ($before{$other}{title} // '') ? () : $after->{title};
-	$got{search} = "$before{$other}{found}>$after->{found}";
+	my %after = map { $_ => view($_, $talk) } @names;
+	%got = (%got, %{ effect($before{$other}, $after{$other}) });
+	my $own = effect($before{$by}, $after{$by});
+	$got{own} = join ', ', @$own{qw(unread inbox search)}, told($by, $device{$by}, $talk);
 	$got{sync} = told($other, $device{$other}, $talk);
-	$got{own} = told($by, $device{$by}, $talk);
-	$got{$_} = $place eq 'group' ? told($_, $device{$_}, $talk) : 'n/a' for qw(blocked departed);
+	$got{blocked} = $place eq 'group' ? "$before{blocked}{found}>$after{blocked}{found}, " . told('blocked', $device{blocked}, $talk) : 'n/a';
+	$got{departed} = $place eq 'group' ? told('departed', $device{departed}, $talk) : 'n/a';
 
-	# A second call.
+	# A second call, of which the stream tells nothing either.
 	my $rows = rows($talk);
+	events();
 	my $again = attempt($by, $call, $talk);
-	$got{retry} = "$again, " . (rows($talk) eq $rows ? 'nothing changes' : 'once more');
+	my $heard = events();
+	$got{retry} = "$again, " . (rows($talk) eq $rows ? 'nothing changes' : 'once more') . ($heard eq '-' ? '' : ", $heard");
 
 	# The same where the message lies in a sealed block.
 	$got{sealed} = 'n/a';
 	if ($place =~ /^(?:group|direct)$/) {
 		my $short = sub { join '|', map { join ' ', @$_{qw(seq state)}, $_->{body} // '', scalar @{ $_->{reactions} } } grep { $_->{seq} <= ($place eq 'direct' ? 2 : 5) } @{ $_[0]{seen} // [] } };
-		my $plain = $short->($after);
-		scene($strangers);
-		my $sealed = $scene->{ $place eq 'direct' ? 'direct' : 'group' };
-		die "$call: not sealed" if ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT pg_temp.seal($sealed)") < 1;
-		my $was = view($other, $sealed);
-		my $done = attempt($by, $call, $sealed);
-		my $is = view($other, $sealed);
-		$got{sealed} = "$done, $was->{found}>$is->{found}, " . ($line->{call} =~ /^send/ || $short->($is) eq $plain ? 'as unsealed' : 'differs');
+		my $plain = $short->($after{$other});
+		$begin->();
+		die "$call: not sealed" if ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT pg_temp.seal($talk)") < 1;
+		my $was = view($other, $talk);
+		my $device = device($other, $talk);
+		events();
+		my $done = attempt($by, $call, $talk);
+		my $events = events();
+		my $is = view($other, $talk);
+		my $sync = told($other, $device, $talk);
+		my @differs = (($line->{call} =~ /^send/ || $short->($is) eq $plain ? () : 'other messages'),
+			($sync eq $got{sync} ? () : $sync), ($events eq $got{events} ? () : $events));
+		$got{sealed} = join ', ', $done, "$was->{found}>$is->{found}", @differs ? @differs : 'as unsealed';
 	}
 
-	# Back again, as who did it and somebody else see it; sends and events leave their traces.
+	# Back again, as who did it and somebody else see it, and a device that has seen it done;
+	# sends and events leave their traces.
+	$got{undo} = 'none';
 	if ($line->{undo_call} ne '-') {
-		scene($strangers);
-		$talk = $scene->{ $place eq 'direct' ? 'direct' : 'group' };
+		$begin->();
 		my @was = map { $json->encode(view($_, $talk)) } $by, $other;
-		my $was = rows($talk);
 		attempt($by, $call, $talk);
+		my $device = device($other, $talk);
 		my $back = attempt($line->{undo_by} || $by, $line->{undo_call}, $talk);
 		my @is = map { $json->encode(view($_, $talk)) } $by, $other;
-		$got{undo} = "$back, " . ("@is" eq "@was" ? 'as before' : 'with traces');
-	} else {
-		$got{undo} = 'none';
+		$got{undo} = "$back, " . ("@is" eq "@was" ? 'as before' : 'with traces') . ', ' . told($other, $device, $talk);
 	}
 
 	# Whoever did it is erased, as two devices see it: one that has seen it done, and one that was away.
-	scene($strangers);
-	$talk = $scene->{ $place eq 'direct' ? 'direct' : 'group' };
+	$begin->();
 	my $away = device($other, $talk);
 	attempt($by, $call, $talk);
 	my $there = device($other, $talk);
-	ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT rapport.erase_person_for($scene->{$by}) \\g /dev/null\n");
+	my $erase = sub { ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT rapport.erase_person_for($scene->{$_[0]}) \\g /dev/null\n") };
+	$erase->($by);
 	my $left = view($other, $talk);
 	my $mine = grep { $_->{sender_id} == $scene->{$by} && $_->{state} ne 'deleted' && $_->{state} ne 'system' } @{ $left->{seen} // [] };
 	my $reactions = grep { @{ $_->{reactions} } } @{ $left->{seen} // [] };
 	$got{erased} = "$left->{found} found, $mine of theirs, $reactions reactions";
 	$got{erased_sync} = join ' / ', map { told($other, $_, $talk) } $there, $away;
+
+	# Whom it is about is erased before: the one that the call names, or the other.
+	$begin->();
+	$erase->((grep { !/^(?:talk|group)$/ } $call =~ /\{(\w+)\}/g)[0] // $other);
+	$got{to_erased} = attempt($by, $call, $talk);
 	return \%got;
 }
 
@@ -325,16 +367,24 @@ for my $line (@lines) {
 	ok(!@wrong, "$line->{call} by $line->{by}") or diag join "\n", @wrong;
 }
 
-# The check, checked: a deletion that forgets to tell is found.
+# The check, checked: a deletion that forgets to tell is found, and so is an erasure that does.
 subtest 'what is planted is found' => sub {
+	my $planted = sub {
+		my ($function, $pattern, $line) = @_;
+		my $body = ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT pg_get_functiondef('rapport.$function'::regprocedure)");
+		(my $forgetful = $body) =~ s/$pattern// or die 'nothing to plant';
+		ask("\n$forgetful");
+		my $got = happens($line);
+		ask("SELECT rapport.act_as(NULL) \\g /dev/null\n$body");
+		return $got;
+	};
 	my ($line) = grep { $_->{call} =~ /^delete_message.*true/ } @lines;
-	my $body = ask("SELECT rapport.act_as(NULL) \\g /dev/null\nSELECT pg_get_functiondef('rapport.delete_message(bigint, bigint, boolean)'::regprocedure)");
-	(my $planted = $body) =~ s/PERFORM rapport\.note_change\([^;]*;// or die 'nothing to plant';
-	ask("\n$planted");
-	my $got = happens($line);
-	ask("SELECT rapport.act_as(NULL) \\g /dev/null\n$body");
-	isnt($got->{sync}, $line->{sync}, 'sync tells nothing of it');
+	my $got = $planted->('delete_message(bigint, bigint, boolean)', qr/PERFORM rapport\.note_change\([^;]*;/, $line);
+	like($got->{sync}, qr/wrong: messages/, 'sync tells nothing of it');
 	isnt($got->{events}, $line->{events}, 'nor does the stream');
+	my ($sent) = grep { $_->{call} =~ /^send_message/ && $_->{place} eq 'group' } @lines;
+	$got = $planted->('chat_erase(bigint[])', qr/PERFORM rapport\.note_erased\([^;]*;/, $sent);
+	like($got->{erased_sync}, qr/wrong: messages/, 'nor of what somebody wrote who is erased');
 	is(happens($line)->{sync}, $line->{sync}, 'as before');
 };
 sql(q{SELECT rapport.set_setting('message_edit_minutes', NULL)});
