@@ -70,9 +70,14 @@ SELECT seal.fill(106, 1, 10, rapport.now() - interval '1 day');
 INSERT INTO seal.was SELECT * FROM rapport.message WHERE conversation_id BETWEEN 101 AND 106;
 
 -- In batches: whole ranges, until nothing is left.
+VACUUM ANALYZE rapport.message_block;
 SELECT rapport.seal_messages(1);
 SELECT done_to FROM rapport.chat_pass WHERE job = 'seal_messages';
+-- In one session, which plans when there is next to nothing: by key all the same.
+BEGIN;
 SELECT rapport.seal_messages(400);
+SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relid = 'rapport.message_block'::regclass;
+COMMIT;
 SELECT rapport.seal_messages(0);
 SELECT rapport.seal_messages();
 SELECT rapport.seal_messages();

@@ -137,6 +137,7 @@ COMMENT ON FUNCTION rapport.seal_conversation(bigint, timestamp with time zone, 
 
 CREATE OR REPLACE FUNCTION rapport.seal_messages(batch integer DEFAULT 10000) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
+SET enable_seqscan = off
 AS $$
 DECLARE
 	before timestamp with time zone := rapport.now() - make_interval(days => rapport.setting_int('message_dedupe_days'));
