@@ -15,6 +15,7 @@ my $me = with_profile('Me', 48.8566, 2.3522);
 my $other = with_profile('Other', 48.86, 2.35);
 my $third = with_profile('Third', 48.85, 2.36);
 my ($blocked, $blocker, $hidden) = map { with_profile($_, 48.86, 2.34) } 'Blocked', 'Blocker', 'Hidden';
+my ($barred, $ended, $flooded) = map { with_profile($_, 48.86, 2.33) } 'Barred', 'Ended', 'Flooded';
 my $newcomer = person();
 
 # Does what must work; the answer's JSON.
@@ -45,6 +46,16 @@ my %id = (
 	third => $third->{id}, conversation => matched($me, $third), theirs => matched($other, $third));
 must($me, 'POST', "/v1/conversations/$id{conversation}/messages", { client_id => 'used', body => 'first' });
 must($third, 'POST', "/v1/conversations/$id{conversation}/messages", { client_id => 'used', body => 'second' });
+
+# Conversations that are no more, with something said, and one in which much was said just now.
+@id{qw(barred ended flooded)} = map { matched($me, $_) } $barred, $ended, $flooded;
+must($me, 'POST', "/v1/conversations/$id{$_}/messages", { client_id => 'used', body => 'first' }) for qw(barred ended flooded);
+must($barred, 'PUT', "/v1/blocks/$me->{id}");
+must($ended, 'DELETE', "/v1/matches/$me->{id}");
+$id{left} = must($me, 'POST', '/v1/groups', { title => 'Left' })->{conversation_id};
+must($me, 'POST', "/v1/conversations/$id{left}/messages", { client_id => 'used', body => 'first' });
+must($me, 'POST', "/v1/conversations/$id{left}/leave");
+sql("UPDATE rapport.member SET burst_at = rapport.now() + interval '1 hour', burst = 1000 WHERE conversation_id = $id{flooded}");
 
 # Tokens
 
