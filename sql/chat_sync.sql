@@ -283,4 +283,18 @@ $$;
 SELECT rapport.act_as(NULL) \gset
 SELECT 'one' AS search, s.* FROM pg_temp.search(:ana, ARRAY[:talk, :other_talk], :talk) AS s;
 SELECT 'all' AS search, s.* FROM pg_temp.search(:ana, ARRAY[:talk, :other_talk], NULL) AS s;
+
+-- A transaction may have begun long before another device asked, and end long after.
+SET rapport.now = '2026-06-02 12:00:00+00';
+SELECT rapport.act_as(:ana) \gset
+SELECT next AS since FROM rapport.sync() \gset
+SELECT rapport.act_as(NULL) \gset
+SET rapport.now = '2026-06-02 06:00:00+00';
+SELECT rapport.act_as(:cem) \gset
+SELECT rapport.send_message(:other_talk, 'slow', 'slow') \g /dev/null
+SELECT rapport.act_as(NULL) \gset
+SET rapport.now = '2026-06-02 12:00:00+00';
+SELECT rapport.act_as(:ana) \gset
+SELECT t.what ->> 'body' AS body FROM rapport.sync(:'since') AS s, pg_temp.told(s.items) AS t WHERE t.kind = 'message';
+SELECT rapport.act_as(NULL) \gset
 RESET rapport.now;

@@ -305,8 +305,9 @@ BEGIN
 		IF at_seq = 0 THEN
 			first_seq := talk.last_seq + 1;
 			FOR written IN
-				-- A row that was sealed, and is open to be changed, is as old as its message.
-				SELECT n.seq, n.sent_at >= from_at - interval '1 hour' AND rapport.is_since(n.xmin, from_xid, next_xid) AS new
+				-- A row that was sealed, after a day at the earliest, and is open to be changed is as old as its message.
+				SELECT n.seq, n.sent_at >= least(from_at - interval '1 hour', rapport.now() - interval '22 hours')
+							  AND rapport.is_since(n.xmin, from_xid, next_xid) AS new
 				FROM rapport.message AS n
 				WHERE n.conversation_id = talk.conversation_id
 				AND n.seq > greatest(talk.joined_seq, talk.last_seq - 1000)
