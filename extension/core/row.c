@@ -83,22 +83,38 @@ core_scan_seek(CoreScan *scan, int n, const CoreKey *keys)
 }
 
 /*
- * Finds the version of a row that the snapshot sees. The table's own fetch would
- * prune the page as soon as less than the fillfactor is free, which after an
+ * The page of a row, pinned: the slot's own where that is it. The table's own fetch
+ * would prune the page as soon as less than the fillfactor is free, which after an
  * update it always is: here only a page that is nearly full is pruned.
  */
+static Buffer
+pin_page(Relation table, Buffer own, BlockNumber number)
+{
+	Buffer		buffer;
+	Page		page;
+
+	if (BufferIsValid(own) && BufferGetBlockNumber(own) == number)
+	{
+		IncrBufferRefCount(own);
+		return own;
+	}
+	buffer = ReadBuffer(table, number);
+	page = BufferGetPage(buffer);
+	if (PageIsFull(page) || PageGetHeapFreeSpace(page) < BLCKSZ / 10)
+		heap_page_prune_opt(table, buffer);
+	return buffer;
+}
+
+/* Puts the version of a row that the snapshot sees into the slot, if there is one. */
 static bool
 fetch(CoreScan *scan, ItemPointer tid)
 {
 	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) scan->slot;
+	Buffer		buffer = pin_page(scan->table, slot->buffer, ItemPointerGetBlockNumber(tid));
 	HeapTuple	tuple = &slot->base.tupdata;
-	Buffer		buffer = ReadBuffer(scan->table, ItemPointerGetBlockNumber(tid));
-	Page		page = BufferGetPage(buffer);
 	bool		all_dead;
 	bool		found;
 
-	if (PageIsFull(page) || PageGetHeapFreeSpace(page) < BLCKSZ / 10)
-		heap_page_prune_opt(scan->table, buffer);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	found = heap_hot_search_buffer(tid, scan->table, buffer, scan->snapshot, tuple, &all_dead, true);
 	tuple->t_self = *tid;
@@ -123,12 +139,12 @@ core_scan_next(CoreScan *scan)
 
 	if (scan->table->rd_tableam != GetHeapamTableAmRoutine())
 		return index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot) ? scan->slot : NULL;
-	ExecClearTuple(scan->slot);
 	while ((tid = index_getnext_tid(scan->scan, ForwardScanDirection)) != NULL)
 	{
 		if (fetch(scan, tid))
 			return scan->slot;
 	}
+	ExecClearTuple(scan->slot);
 	return NULL;
 }
 

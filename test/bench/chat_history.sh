@@ -11,9 +11,7 @@
 # and the first pack_inboxes() over years are followed by VACUUM FULL, as
 # operations.md says. It ends with an error where a sealed message is not what it was.
 #
-# Nothing is timed: what takes long is done for both halves of the conversations at
-# once. seal_messages(), which one session alone can call, is left with what became
-# due meanwhile.
+# Nothing is timed: all that is read, to be compared, is read in two halves at once.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -34,16 +32,15 @@ bench() {
 		bar = substr(b, 3) + 0; print ((b ~ /^>/ ? v + 0 >= bar : v + 0 <= bar) ? "ok" : "short") }')"
 }
 
-# halves SQL: runs it with :half being 0 and 1 at once.
-halves() {
+# digest: of what is read, a line for each half, in whatever order.
+digest() {
 	local pids=() half pid
 	for half in 0 1; do
-		sql -v half=$half <<<"$1" &
+		sql -c "SELECT bench_digest($half)" &
 		pids+=($!)
 	done
 	for pid in "${pids[@]}"; do wait "$pid" || return; done
 }
-digest() { halves 'SELECT bench_digest(:half)' | sort; }
 
 # took WHAT: says how long it was since the last call.
 took() { echo "$1: $((SECONDS - since)) s"; since=$SECONDS; }
@@ -98,29 +95,6 @@ AS $$
 	CROSS JOIN LATERAL rapport.message_range(c.conversation_id, 1, c.last_seq) AS m
 	WHERE c.conversation_id >> 51 = half;
 $$;
--- As seal_messages() does it.
-CREATE PROCEDURE bench_seal(half integer)
-LANGUAGE plpgsql
-AS $$
-DECLARE
-	before timestamp with time zone := rapport.now() - make_interval(days => rapport.setting_int('message_dedupe_days'));
-	talk record;
-BEGIN
-	FOR talk IN
-		SELECT c.conversation_id, row_number() OVER () AS n
-		FROM rapport.conversation AS c
-		WHERE c.conversation_id >> 51 = half
-		ORDER BY c.conversation_id
-	LOOP
-		PERFORM rapport.seal_conversation(talk.conversation_id, before, 9223372036854775807);
-		COMMIT;
-		-- Those made while there are few blocks would read all of them each time.
-		IF talk.n % 100 = 0 THEN
-			DISCARD PLANS;
-		END IF;
-	END LOOP;
-END;
-$$;
 SQL
 sql <<<"SELECT format('%s conversations; messages in one: median %s, mean %s, largest %s; a text has %s bytes', count(*), percentile_disc(.5) WITHIN GROUP (ORDER BY size),
 	round(avg(size)), max(size), (SELECT round(avg(octet_length(body)), 1) FROM bench_text)) FROM bench_talk"
@@ -140,18 +114,15 @@ took "packing $moved rows of inboxes"
 
 plain_bytes=$(bytes)
 plain_pages=$(pages)
-before=$(digest)
+before=$(digest | sort)
 since=$SECONDS
-halves 'CALL bench_seal(:half)'
-# As full as one session leaves the index, which goes through it in order.
-sql -c 'REINDEX TABLE rapport.message_block'
+while [ "$(sql -c 'SELECT rapport.seal_messages(50000)')" -gt 0 ]; do :; done
 took 'sealing'
-while [ "$(sql -c 'SELECT rapport.seal_messages()')" -gt 0 ]; do :; done
 sql -c 'VACUUM FULL rapport.message' -c 'VACUUM ANALYZE'
 sql <<<"SELECT format('%s of %s messages are sealed, in %s blocks of %s parts, %s %% of their pages is data; tables: %s', :messages - (SELECT count(*) FROM rapport.message), :messages,
 	count(*) FILTER (WHERE part = 0), count(*), 100 * sum(octet_length(data)) / pg_relation_size('rapport.message_block'), (SELECT string_agg(format('%s %s', t, pg_size_pretty(pg_total_relation_size(t))), ', ') FROM unnest($tables) AS t))
 	FROM rapport.message_block"
-if [ "$(digest)" != "$before" ]; then
+if [ "$(digest | sort)" != "$before" ]; then
 	echo 'chat_history.sh: what is sealed is not what it was' >&2
 	exit 1
 fi
