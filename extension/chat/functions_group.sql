@@ -227,18 +227,8 @@ DECLARE
 	me bigint := rapport.acting_person();
 	size integer := rapport.match_page_size(page_size);
 	scope text := 'group invitations ' || me;
-	place text[];
-	after_at timestamp with time zone := 'infinity';
-	after_id bigint := 0;
+	last record := rapport.place_after(scope, group_invitations.after);
 BEGIN
-	IF group_invitations.after IS NOT NULL THEN
-		place := string_to_array(rapport.unseal(scope, group_invitations.after), ' ');
-		IF place IS NULL THEN
-			PERFORM rapport.fail('invalid_cursor');
-		END IF;
-		after_at := timestamptz 'epoch' + place[1]::bigint * interval '1 microsecond';
-		after_id := place[2];
-	END IF;
 	RETURN QUERY
 	SELECT i.conversation_id, c.title, i.invited_by, p.display_name, i.at,
 		   rapport.seal(scope, concat_ws(' ', (extract(epoch FROM i.at) * 1000000)::bigint, i.conversation_id))
@@ -246,7 +236,7 @@ BEGIN
 	JOIN rapport.conversation AS c ON c.conversation_id = i.conversation_id AND c.closed_at IS NULL
 	LEFT JOIN rapport.profile AS p ON p.person_id = i.invited_by
 	WHERE i.person_id = me
-	AND (i.at, i.conversation_id) < (after_at, after_id)
+	AND (i.at, i.conversation_id) < (last.at, last.id)
 	ORDER BY i.at DESC, i.conversation_id DESC
 	LIMIT size;
 END;

@@ -68,18 +68,8 @@ DECLARE
 	size integer := rapport.match_page_size(page_size);
 	silent bigint[] := rapport.unheard(me);
 	scope text := 'intros ' || me;
-	place text[];
-	after_at timestamp with time zone := 'infinity';
-	after_id bigint := 0;
+	last record := rapport.place_after(scope, intros.after);
 BEGIN
-	IF intros.after IS NOT NULL THEN
-		place := string_to_array(rapport.unseal(scope, intros.after), ' ');
-		IF place IS NULL THEN
-			PERFORM rapport.fail('invalid_cursor');
-		END IF;
-		after_at := timestamptz 'epoch' + place[1]::bigint * interval '1 microsecond';
-		after_id := place[2];
-	END IF;
 	RETURN QUERY
 	SELECT i.other_id, p.display_name, m.code, i.body, i.at,
 		   rapport.seal(scope, concat_ws(' ', (extract(epoch FROM i.at) * 1000000)::bigint, i.other_id))
@@ -89,7 +79,7 @@ BEGIN
 	WHERE i.person_id = me
 	AND NOT i.declined
 	AND i.other_id <> ALL (silent)
-	AND (i.at, i.other_id) < (after_at, after_id)
+	AND (i.at, i.other_id) < (last.at, last.id)
 	ORDER BY i.at DESC, i.other_id DESC
 	LIMIT size;
 END;

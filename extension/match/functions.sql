@@ -304,6 +304,26 @@ LANGUAGE c STABLE PARALLEL UNSAFE STRICT
 AS 'MODULE_PATHNAME', 'match_unseal_sql';
 COMMENT ON FUNCTION rapport.unseal(text, text) IS 'What seal() was given with the same scope; NULL when this was not made so.';
 
+CREATE OR REPLACE FUNCTION rapport.place_after(scope text, cursor text, OUT at timestamp with time zone, OUT id bigint)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+	place text[] := string_to_array(rapport.unseal(scope, cursor), ' ');
+BEGIN
+	IF cursor IS NULL THEN
+		at := 'infinity';
+		id := 0;
+	ELSIF place IS NULL THEN
+		PERFORM rapport.fail('invalid_cursor');
+	ELSE
+		at := timestamptz 'epoch' + place[1]::bigint * interval '1 microsecond';
+		id := place[2];
+	END IF;
+END;
+$$;
+COMMENT ON FUNCTION rapport.place_after(text, text) IS
+'Where a page of a list by time, the newest first, goes on: the time and the id that the cursor of the same scope holds; before all of them for NULL. Errors: invalid_cursor.';
+
 CREATE OR REPLACE FUNCTION rapport.match_page_size(page_size integer) RETURNS integer
 LANGUAGE plpgsql STABLE
 AS $$
@@ -1859,18 +1879,8 @@ DECLARE
 	query rapport.match_query := rapport.match_query_see(
 		rapport.match_query_for(me, mode_id, my_key, rapport.today(), '{}', weights => '{}'), me, mode_id);
 	scope text := format('likes_received %s %s', me, mode_id);
-	place text[];
-	after_at timestamp with time zone := 'infinity';
-	after_id bigint := 0;
+	last record := rapport.place_after(scope, after);
 BEGIN
-	IF after IS NOT NULL THEN
-		place := string_to_array(rapport.unseal(scope, after), ' ');
-		IF place IS NULL THEN
-			PERFORM rapport.fail('invalid_cursor');
-		END IF;
-		after_at := timestamptz 'epoch' + place[1]::bigint * interval '1 microsecond';
-		after_id := place[2];
-	END IF;
 	RETURN QUERY
 	SELECT l.other_id, p.display_name, rapport.person_age(p.birth_date, rapport.today()),
 		   rapport.distance_bucket(rapport.match_distance_m(my_key, c.key)), l.super, l.at,
@@ -1880,7 +1890,7 @@ BEGIN
 	JOIN rapport.profile AS p ON p.person_id = l.other_id
 	WHERE l.person_id = me
 	AND l.mode = mode_id
-	AND (l.at, l.other_id) < (after_at, after_id)
+	AND (l.at, l.other_id) < (last.at, last.id)
 	AND rapport.match_accepts(c.key, query)
 	ORDER BY l.at DESC, l.other_id DESC
 	LIMIT size;
