@@ -28,6 +28,8 @@ SELECT pg_temp.refusal(format('SELECT rapport.send_message(%s, %L, %L, %L)', :ta
 
 -- Several at once: all or none.
 SELECT * FROM rapport.send_messages(:talk, '[{"client_id": "b-6", "body": "six"}, {"client_id": "b-7", "body": "seven", "attrs": {"reply_to": 6}}, {"client_id": "b-6", "body": "six"}]');
+-- As one by itself, each may say that it has no attributes.
+SELECT seq, duplicate FROM rapport.send_messages(:talk, '[{"client_id": "b-6", "body": "six", "attrs": null}]');
 SELECT pg_temp.refusal(format('SELECT rapport.send_messages(%s, %L)', :talk, batch)) AS refusal
 FROM (VALUES ('[]'), ('{}'), ('[1]'), ('[{"client_id": "b-8", "body": "eight"}, {"client_id": "b-9", "body": " "}]'),
 	('[{"client_id": "b-8", "body": "eight", "seq": 9}]'), ('[{"client_id": "b-8"}]'),
@@ -166,7 +168,12 @@ SELECT seq FROM rapport.send_message(:talk, 'b-13', 'for ever');
 SELECT seq, state, body, expires_at FROM rapport.messages(:talk, 3);
 SELECT pg_temp.refusal(format('SELECT rapport.set_message_timer(%s, %s)', :talk, minutes)) FROM unnest(ARRAY['0', '525601', '-1']) AS minutes;
 SELECT rapport.act_as(NULL) \gset
+-- A sweep that has come as far locks nothing where nothing is due.
+SELECT rapport.sweep_expired() AS up_to_the_first \gset
+BEGIN;
 SELECT rapport.sweep_expired() AS none_yet, count(*) AS timers FROM rapport.message_timer WHERE conversation_id = :talk;
+SELECT xmax = pg_current_xact_id()::xid AS locked FROM rapport.conversation WHERE conversation_id = :talk;
+COMMIT;
 SET rapport.now = '2026-05-01 14:00:00+00';
 SELECT rapport.act_as(:ben) \gset
 SELECT seq, state, body FROM rapport.messages(:talk, 3);
@@ -205,6 +212,14 @@ SET rapport.now = '2026-05-31 12:31:00+00';
 SELECT rapport.act_as(:ana) \gset
 SELECT pg_temp.refusal(format('SELECT rapport.send_message(%s, %L, %L)', :talk, 'f-30', 'flood')) AS a_minute_later;
 SELECT rapport.act_as(NULL) \gset
+-- Twenty changes are as free as twenty messages.
+SELECT rapport.set_setting('messages_per_minute', '3') \gset
+SET rapport.now = '2026-05-31 12:32:00+00';
+SELECT max(seq) AS last FROM rapport.message WHERE conversation_id = :talk \gset
+SELECT rapport.act_as(:ben) \gset
+SELECT pg_temp.refusal(format('SELECT rapport.react(%s, %s, %L)', :talk, :last, 'x' || n)) AS refusal, count(*) FROM generate_series(1, 22) AS n GROUP BY 1 ORDER BY 2;
+SELECT rapport.act_as(NULL) \gset
+SET rapport.now = '2026-05-31 12:33:00+00';
 SELECT rapport.set_setting('messages_per_minute', NULL) \gset
 
 -- Searching: my own conversations, the newest first, what I can read and nothing else.

@@ -10,7 +10,7 @@ SELECT pg_temp.meet(:ada, :bob) AS ada_bob, pg_temp.meet(:ada, :cat) AS ada_cat,
 
 -- A group is made by one, and others are asked: by whom they talk to.
 SELECT rapport.act_as(:ada) \gset
-SELECT pg_temp.refusal(format('SELECT rapport.create_group(%L)', title)) FROM unnest(ARRAY[NULL, '', '  ', E'two\nlines', repeat('x', 101)]) AS title;
+SELECT pg_temp.refusal(format('SELECT rapport.create_group(%L)', title)) FROM unnest(ARRAY[NULL, '', '  ', U&'\3000\00A0', U&'\200B\2060', E'two\nlines', repeat('x', 101)]) AS title;
 SELECT conversation_id AS club FROM rapport.create_group('  Walkers ') \gset
 SELECT kind, person_id, title, last_seq, unread FROM rapport.conversations() WHERE conversation_id = :club;
 SELECT rapport.invite_to_group(:club, :bob), rapport.invite_to_group(:club, :bob), rapport.invite_to_group(:club, :cat) \gset

@@ -338,6 +338,21 @@ DECLARE
 	expired bigint[];
 	gone bigint := 0;
 BEGIN
+	-- Looked at without the lock: mostly nothing is due, and a sweep of many conversations keeps nobody from sending.
+	IF NOT EXISTS (SELECT
+				   FROM rapport.message_timer AS t
+				   JOIN rapport.conversation AS c ON c.conversation_id = t.conversation_id
+				   CROSS JOIN LATERAL (SELECT min(m.seq) FILTER (WHERE NOT x.over) AS first_left, bool_or(x.over) AS over
+									   FROM rapport.message_range(t.conversation_id, t.from_seq, c.last_seq) AS m
+									   CROSS JOIN LATERAL (SELECT m.sent_at + pg_catalog.make_interval(mins => m.flags / 256) <= moment AS over) AS x
+									   WHERE m.flags >= 256
+									   AND m.flags & 4 = 0) AS due
+				   WHERE t.conversation_id = expire_messages.conversation_id
+				   AND (due.over
+						OR coalesce(due.first_left, c.last_seq + 1) <> t.from_seq
+						OR due.first_left IS NULL AND c.expire_minutes IS NULL)) THEN
+		RETURN 0;
+	END IF;
 	SELECT t.from_seq, c.last_seq, c.expire_minutes INTO timer
 	FROM rapport.message_timer AS t
 	JOIN rapport.conversation AS c ON c.conversation_id = t.conversation_id

@@ -2,18 +2,16 @@
 -- copied to its members, so that a send costs the same however many there are.
 
 CREATE OR REPLACE FUNCTION rapport.check_group_title(title text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
 	IF title IS NULL THEN
 		PERFORM rapport.fail('missing_field', 'title is required.');
-	ELSIF pg_catalog.octet_length(title) > 400 OR pg_catalog.char_length(pg_catalog.btrim(title)) NOT BETWEEN 1 AND 100 OR title ~ '[[:cntrl:]]' THEN
-		PERFORM rapport.fail('invalid_value', 'The title of a group has 1 to 100 characters, in one line.');
 	END IF;
-	RETURN pg_catalog.btrim(title);
+	RETURN rapport.clean_text('title', title, 100);
 END;
 $$;
-COMMENT ON FUNCTION rapport.check_group_title(text) IS 'The title as it is stored. Errors: missing_field, invalid_value.';
+COMMENT ON FUNCTION rapport.check_group_title(text) IS 'The title as it is stored, cleaned as names are. Errors: missing_field, invalid_value, out_of_range.';
 
 CREATE OR REPLACE FUNCTION rapport.group_join(conversation_id bigint, person_id bigint, role text) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -115,7 +113,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.create_group(text) IS
-'Makes a group of which I am the owner and the only one so far; title has 1 to 100 characters. Send an Idempotency-Key to be sure of one. Errors: missing_field, invalid_value, group_full (groups_per_person).';
+'Makes a group of which I am the owner and the only one so far; title has 1 to 100 characters, in one line, with something to see. Send an Idempotency-Key to be sure of one. Errors: missing_field, invalid_value, out_of_range (too long), group_full (groups_per_person).';
 GRANT EXECUTE ON FUNCTION rapport.create_group(text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.rename_group(conversation_id bigint, title text) RETURNS void
@@ -143,7 +141,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.rename_group(bigint, text) IS
-'Gives a group another title: for its owner and its admins. Errors: too_many_messages (429, messages_per_minute: changes count as messages), missing_field, invalid_value, group_role, not_found for what is no group of mine.';
+'Gives a group another title: for its owner and its admins. Errors: too_many_messages (429, messages_per_minute: changes count as messages), missing_field, invalid_value, out_of_range (too long), group_role, not_found for what is no group of mine.';
 GRANT EXECUTE ON FUNCTION rapport.rename_group(bigint, text) TO rapport_user;
 
 CREATE OR REPLACE FUNCTION rapport.group_members(conversation_id bigint, page_size integer DEFAULT NULL, after text DEFAULT NULL)
