@@ -175,7 +175,7 @@ sub in_background
 
 sub wait_for { my $failed = 0; for (@_) { waitpid $_, 0; $failed++ if $? } return $failed }
 
-# What the logs of writers say: acknowledged messages [conversation, sender, seq, name]; and what is wrong of itself.
+# What the logs of writers say: acknowledged messages [conversation, sender, seq, name, edited or deleted]; and what is wrong of itself.
 sub acknowledged
 {
 	my ($people, $name) = @_;
@@ -189,10 +189,12 @@ sub acknowledged
 		{
 			my ($verb, $seq, $client) = split;
 			$refused++ if $verb eq 'wrong';
+			# Of the message before, once it is acknowledged.
+			$sent[-1][4] = $verb if $verb eq 'edited' || $verb eq 'deleted';
 			next if $verb ne 'sent';
 			$reordered++ if $seq <= $last;
 			$last = $seq;
-			push @sent, [ $who->{conversation}, $who->{id}, $seq, $client ];
+			push @sent, [ $who->{conversation}, $who->{id}, $seq, $client, '' ];
 		}
 	}
 	return (\@sent, $reordered, $refused);
@@ -202,13 +204,19 @@ sub acknowledged
 sub wrong
 {
 	my ($ask, $sent) = @_;
-	my $rows = join ',', map { "($_->[0],$_->[1],$_->[2],'$_->[3]')" } @$sent;
+	my $rows = join ',', map { "($_->[0],$_->[1],$_->[2],'$_->[3]','$_->[4]')" } @$sent;
 	my $file = "$dir/wrong.sql";
 	open my $out, '>', $file or die "$file: $!";
-	print $out 'CREATE TEMP TABLE sent (conversation_id bigint, sender_id bigint, seq bigint, client_id text);', $rows ? "INSERT INTO sent VALUES $rows;" : '', <<'SQL';
+	print $out 'CREATE TEMP TABLE sent (conversation_id bigint, sender_id bigint, seq bigint, client_id text, change text);', $rows ? "INSERT INTO sent VALUES $rows;" : '', <<'SQL';
 CREATE TEMP TABLE stored AS
 SELECT m.* FROM rapport.conversation AS c CROSS JOIN LATERAL rapport.message_range(c.conversation_id, 1, c.last_seq + 1000) AS m;
 SELECT 'lost', count(*) FROM sent LEFT JOIN stored USING (conversation_id, sender_id, seq, client_id) WHERE stored.sent_at IS NULL
+UNION ALL
+SELECT 'unchanged', count(*)
+FROM sent
+JOIN stored USING (conversation_id, sender_id, seq, client_id)
+WHERE change <> ''
+AND stored.body IS DISTINCT FROM CASE change WHEN 'edited' THEN format('text %s of %s, edited', substr(client_id, 2), sender_id) END
 UNION ALL
 SELECT 'duplicated', count(*) FROM (SELECT FROM stored WHERE body IS NOT NULL GROUP BY sender_id, split_part(body, ',', 1) HAVING count(*) > 1) AS x
 UNION ALL
@@ -260,7 +268,7 @@ sub unmark { return unlink map { "$dir/$_" } @_ }
 		$cluster->start;
 		$front = start_rapportd($cluster->dir, $port);
 		my $wrong = wrong(asking($cluster->dir), $sent);
-		is_deeply(nothing_but({ lost => $wrong->{lost}, twice => $wrong->{duplicated} }), {}, "round $round: $killed processes killed, " . (@$sent - $before) . ' messages acknowledged before, none lost, none twice');
+		is_deeply(nothing_but({ lost => $wrong->{lost}, twice => $wrong->{duplicated}, unchanged => $wrong->{unchanged} }), {}, "round $round: $killed processes killed, " . (@$sent - $before) . ' messages acknowledged before, none lost, none twice, all edits and deletions made');
 		$before = @$sent;
 	}
 	sleep 1;
@@ -272,7 +280,7 @@ sub unmark { return unlink map { "$dir/$_" } @_ }
 	cmp_ok(@$sent, '>', $writers * $rounds, @$sent . ' messages acknowledged');
 	is($refused, 0, 'nothing was refused') or diag(qx{cat $dir/good.* | grep wrong | sort | uniq -c});
 	is($reordered, 0, 'nobody\'s messages changed their order');
-	is_deeply(nothing_but(wrong(asking($cluster->dir), $sent)), {}, 'lost 0, duplicated 0, gaps 0');
+	is_deeply(nothing_but(wrong(asking($cluster->dir), $sent)), {}, 'lost 0, duplicated 0, gaps 0, no edit or deletion undone');
 	is($cluster->query('SELECT sum(last_seq) FROM rapport.conversation'), scalar @$sent, 'and nothing is stored that was not acknowledged');
 	for my $who (@$people[0, 3])
 	{
@@ -284,8 +292,17 @@ sub unmark { return unlink map { "$dir/$_" } @_ }
 	}
 	# The comparison sees each fault.
 	my $some = $sent->[ @$sent / 2 ];
-	my $seen = wrong(asking($cluster->dir), [ @$sent, [ @$some[0, 1], 10_000_000, 'never' ] ]);
+	my $seen = wrong(asking($cluster->dir), [ @$sent, [ @$some[0, 1], 10_000_000, 'never', '' ] ]);
 	is($seen->{lost}, 1, 'a message that is not there is seen');
+	for my $change ('edited', 'deleted')
+	{
+		my ($one) = grep { $_->[4] eq $change } @$sent;
+		my $where = "conversation_id = $one->[0] AND seq = $one->[2]";
+		my $body = $cluster->query("SELECT quote_nullable(body) FROM rapport.message WHERE $where");
+		$cluster->query("UPDATE rapport.message SET body = 'as before' WHERE $where");
+		is(wrong(asking($cluster->dir), $sent)->{unchanged}, 1, "one that is not $change any more is seen");
+		$cluster->query("UPDATE rapport.message SET body = $body WHERE $where");
+	}
 	$cluster->query("DELETE FROM rapport.message WHERE conversation_id = $some->[0] AND seq = $some->[2]");
 	$seen = wrong(asking($cluster->dir), $sent);
 	is($seen->{lost}, 1, 'one that is taken away is seen');
