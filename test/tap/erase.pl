@@ -161,7 +161,10 @@ like(filed($other), qr/rapport\.profile/, 'the others are in the files');
 my ($talk, $one, $two) = split /\|/, psql("SELECT p.conversation_id, p.lo, p.hi FROM rapport.pair AS p JOIN rapport.profile AS f ON f.person_id = p.lo ORDER BY 1 LIMIT 1");
 my $say = sub {
 	my ($word, $then) = @_;
-	psql("SELECT rapport.act_as($one, true), rapport.send_message($talk, '$word', 'zq${word}zq ' || repeat('x', 30), '{\"app\": {\"x\": \"zq${word}zq\"}}')");
+	# So long, and of so much that differs, that it is stored out of line; but a block of one part.
+	my $pieces = $word eq 'sealed' ? 1 : 120;
+	psql("SELECT rapport.act_as($one, true), rapport.send_message($talk, '$word', 'zq${word}farzq ' || string_agg(md5('$word' || i), ''), '{\"app\": {\"x\": \"zq${word}zq\"}}')
+		FROM generate_series(1, $pieces) AS i");
 	my $seq = psql("SELECT last_seq FROM rapport.conversation WHERE conversation_id = $talk");
 	psql("SELECT rapport.act_as($two, true), rapport.react($talk, $seq, 'zq${word}')");
 	return $seq;
@@ -176,6 +179,7 @@ psql("SELECT rapport.act_as($one, true), rapport.set_message_timer($talk, 1)");
 $seq{expired} = $say->('expired');
 psql('VACUUM ANALYZE');
 is(scalar(grep { filed("zq${_}zq") =~ /rapport\.message\b/ } qw(deleted edited expired)), 3, 'the files have the others');
+is(scalar(grep { filed("zq${_}farzq") =~ /pg_toast/ } qw(deleted edited expired)), 3, 'also what is stored out of line');
 psql("SELECT rapport.act_as($one, true), rapport.delete_message($talk, seq, true) FROM unnest(ARRAY[$seq{sealed}, $seq{deleted}]) AS seq");
 psql("SELECT rapport.act_as($one, true), rapport.edit_message($talk, $seq{edited}, 'new')");
 psql(q{SET rapport.now = '2200-01-01'; SELECT rapport.sweep_expired()});
