@@ -158,11 +158,12 @@ is(filed($marker), '', 'and no file has them');
 is(psql('SELECT rapport.scrub()'), 0, 'a second time there is nothing to do');
 like(filed($other), qr/rapport\.profile/, 'the others are in the files');
 # Single messages, of people who stay.
-my ($talk, $one, $two) = split /\|/, psql("SELECT p.conversation_id, p.lo, p.hi FROM rapport.pair AS p JOIN rapport.profile AS f ON f.person_id = p.lo ORDER BY 1 LIMIT 1");
+my ($talk, $one, $two, $kept, $keeper) = split /[|\n]/, psql("SELECT p.conversation_id, p.lo, p.hi FROM rapport.pair AS p JOIN rapport.profile AS f ON f.person_id = p.lo ORDER BY 1 LIMIT 2");
 my $say = sub {
 	my ($word, $then) = @_;
-	# So long, and of so much that differs, that it is stored out of line; but a block of one part.
+	# So long, and of so much that differs, that it is stored out of line, on a page with one that stays; but a block of one part.
 	my $pieces = $word eq 'sealed' ? 1 : 120;
+	psql("SELECT rapport.act_as($keeper, true), rapport.send_message($kept, '$word', string_agg(md5('$word' || -i), '')) FROM generate_series(1, $pieces) AS i");
 	psql("SELECT rapport.act_as($one, true), rapport.send_message($talk, '$word', 'zq${word}farzq ' || string_agg(md5('$word' || i), ''), '{\"app\": {\"x\": \"zq${word}zq\"}}')
 		FROM generate_series(1, $pieces) AS i");
 	my $seq = psql("SELECT last_seq FROM rapport.conversation WHERE conversation_id = $talk");
