@@ -162,7 +162,7 @@ match_gist_penalty(PG_FUNCTION_ARGS)
 	MatchExtent a = match_extent_of(match_stored(((GISTENTRY *) PG_GETARG_POINTER(0))->key), lane);
 	MatchExtent b = match_extent_of(match_stored(((GISTENTRY *) PG_GETARG_POINTER(1))->key), lane);
 
-	*penalty = match_penalty(&a, &b);
+	*penalty = match_penalty(&a, &b, match_growth(&a, &b));
 	PG_RETURN_POINTER(penalty);
 }
 

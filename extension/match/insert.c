@@ -26,6 +26,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/generic_xlog.h"
 #include "access/gist_private.h"
 #include "access/tableam.h"
@@ -118,6 +120,9 @@ add_difference(Delta *delta, Page page, OffsetNumber at, const void *bytes, int 
 
 	for (int i = 0; i < length; i = end)
 	{
+		end = i + sizeof(uint64);
+		if (end <= length && memcmp(old + i, new + i, sizeof(uint64)) == 0)
+			continue;
 		end = i + 1;
 		if (old[i] == new[i])
 			continue;
@@ -214,44 +219,54 @@ put_tuple(Delta *delta, Page page, LocationIndex place, IndexTuple tuple)
 		add_difference(delta, page, place, tuple, IndexTupleSize(tuple));
 }
 
-/* Bounds that can grow in their place, or NULL. */
+/* Bounds that can grow in their place, or NULL. There is one column, so where it stands needs no descriptor. */
 static inline const MatchBounds *
-bounds_at(const Insertion *in, Page page, OffsetNumber offset)
+bounds_at(Page page, OffsetNumber offset)
 {
 	IndexTuple	tuple = (IndexTuple) PageGetItem(page, PageGetItemId(page, offset));
-	bool		null;
-	Datum		value = index_getattr(tuple, 1, RelationGetDescr(in->index), &null);
-	const void *bounds = DatumGetPointer(value);
+	const MatchBounds *bounds = (const MatchBounds *) ((const char *) tuple + MAXALIGN(sizeof(IndexTupleData)));
 
-	if (null || GistTupleIsInvalid(tuple) || !VARATT_IS_4B_U(bounds) ||
-		((const MatchBounds *) bounds)->head != MATCH_BOUNDS || match_size(bounds) != sizeof(MatchBounds))
+	if ((tuple->t_info & (INDEX_SIZE_MASK | INDEX_NULL_MASK)) != MAXALIGN(sizeof(IndexTupleData)) + sizeof(MatchBounds) ||
+		!VARATT_IS_4B_U(bounds) ||
+		bounds->head != MATCH_BOUNDS || match_size(bounds) != sizeof(MatchBounds))
 		return NULL;
 	return bounds;
 }
 
-/* The downlink of the least penalty, of equals any; 0 if one is not for us. */
+/*
+ * The downlink of the least penalty, of equals any; 0 if one is not for us. Most
+ * of an insertion's time goes by here, so of most downlinks only so much is
+ * looked at as shows that others are better.
+ */
 static OffsetNumber
 choose(const Insertion *in, Page page)
 {
 	OffsetNumber last = PageGetMaxOffsetNumber(page);
 	OffsetNumber best = InvalidOffsetNumber;
-	float		least = 0;
+	float		least = INFINITY;
+	uint64		most = PG_UINT64_MAX;	/* who grows more costs more */
 
 	for (OffsetNumber i = FirstOffsetNumber; i <= last; i = OffsetNumberNext(i))
 	{
-		const MatchBounds *bounds = bounds_at(in, page, i);
+		const MatchBounds *bounds = bounds_at(page, i);
 		MatchExtent extent;
+		uint64		growth;
 		float		penalty;
 
 		if (bounds == NULL)
 			return InvalidOffsetNumber;
 		extent = match_extent_of(bounds, in->lane);
-		penalty = match_penalty(&extent, &in->extent);
-		if (best == InvalidOffsetNumber || penalty < least ||
-			(penalty == least && pg_prng_bool(&pg_global_prng_state)))
+		if (extent.lanes != in->extent.lanes && least < MATCH_LANE_PENALTY)
+			continue;
+		growth = match_growth(&extent, &in->extent);
+		if (growth > most)
+			continue;
+		penalty = match_penalty(&extent, &in->extent, growth);
+		if (penalty < least || (penalty == least && pg_prng_bool(&pg_global_prng_state)))
 		{
 			best = i;
 			least = penalty;
+			most = (uint64) ((double) least * MATCH_UNIT) + 1;
 		}
 	}
 	return best;
@@ -303,7 +318,7 @@ visit_inner(Insertion *in, Buffer buffer, bool exclusive)
 		in->chosen_at = lsn;
 	}
 	below = ItemPointerGetBlockNumber(&((IndexTuple) PageGetItem(page, PageGetItemId(page, in->chosen)))->t_tid);
-	old = bounds_at(in, page, in->chosen);
+	old = bounds_at(page, in->chosen);
 	wide = *old;
 	match_bounds_add(&wide, &in->bounds);
 	if (memcmp(&wide, old, sizeof(wide)) != 0)
@@ -503,7 +518,7 @@ split(Insertion *in, Buffer buffer, int level)
 	gistcheckpage(in->index, parent);
 	image = BufferGetPage(parent);
 	if (GistFollowRight(image) || GistPageIsLeaf(image) ||
-		(downlink = find_downlink(image, in->path[level])) == InvalidOffsetNumber || bounds_at(in, image, downlink) == NULL)
+		(downlink = find_downlink(image, in->path[level])) == InvalidOffsetNumber || bounds_at(image, downlink) == NULL)
 	{
 		UnlockReleaseBuffer(parent);
 		return LEFT_TO_GIST;
@@ -544,7 +559,7 @@ split(Insertion *in, Buffer buffer, int level)
 
 	image = GenericXLogRegisterBuffer(state, parent, 0);
 	memcpy(&link, PageGetItem(image, PageGetItemId(image, downlink)), sizeof(link));
-	memcpy(unconstify(MatchBounds *, bounds_at(in, image, downlink)),
+	memcpy(unconstify(MatchBounds *, bounds_at(image, downlink)),
 		   DatumGetPointer(left_moves ? halves.spl_rdatum : halves.spl_ldatum), sizeof(MatchBounds));
 	memcpy(link.bytes + sizeof(IndexTupleData), DatumGetPointer(left_moves ? halves.spl_ldatum : halves.spl_rdatum), sizeof(MatchBounds));
 	ItemPointerSetBlockNumber(&link.header.t_tid, BufferGetBlockNumber(other));

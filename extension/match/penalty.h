@@ -4,6 +4,7 @@
 
 #include "fmgr.h"
 #include "match/key.h"
+#include "port/pg_bitutils.h"
 
 /* What a day of birth weighs against a place: a year is 8 km. */
 #define MATCH_DAY_UNITS ((int64) MATCH_UNIT / 6371 * 8 / 365)
@@ -54,29 +55,50 @@ match_extent_of(const void *value, int lane)
 		bounds->born_min, bounds->born_max, bounds->tags_max > 0, lanes};
 }
 
+/* How far a is above b, if it is. */
+static inline uint64
+match_beyond(int32 a, int32 b)
+{
+	int64		by = (int64) a - b;
+
+	return Max(by, 0);
+}
+
+/* By how much the edges of a box of place and age grow that takes in b. Without loops, which compilers leave. */
+static inline uint64
+match_growth(const MatchExtent *a, const MatchExtent *b)
+{
+	return match_beyond(a->low[0], b->low[0]) + match_beyond(b->high[0], a->high[0]) +
+		match_beyond(a->low[1], b->low[1]) + match_beyond(b->high[1], a->high[1]) +
+		match_beyond(a->low[2], b->low[2]) + match_beyond(b->high[2], a->high[2]) +
+		MATCH_DAY_UNITS * (match_beyond(a->born_min, b->born_min) + match_beyond(b->born_max, a->born_max));
+}
+
+/* 16 bits, without the instruction that not every processor has. */
+static inline int
+match_lane_bits(uint32 lanes)
+{
+	return pg_number_of_ones[lanes & 0xFF] + pg_number_of_ones[lanes >> 8];
+}
+
+/* The least that taking in a key of another clustering lane costs. */
+#define MATCH_LANE_PENALTY 5.0
+
 /*
  * What taking b into a costs: first of all other people than those already
  * there by mode and by the clustering lane, then a larger box of place and age.
  */
 static inline float
-match_penalty(const MatchExtent *a, const MatchExtent *b)
+match_penalty(const MatchExtent *a, const MatchExtent *b, uint64 growth)
 {
-	uint64		growth = MATCH_DAY_UNITS * (Max(a->born_min - b->born_min, 0) + Max(b->born_max - a->born_max, 0));
-	uint64		edges = 0;
+	uint64		edges = match_beyond(a->high[0], a->low[0]) + match_beyond(a->high[1], a->low[1]) + match_beyond(a->high[2], a->low[2]);
 	int			modes = Max(a->mode_max, b->mode_max) - Min(a->mode_min, b->mode_min);
 	double		others = 0;
 
-	for (int i = 0; i < 3; i++)
-	{
-		/* A difference of 32 bits has room in them, without its sign. */
-		growth += a->low[i] > b->low[i] ? (uint32) a->low[i] - (uint32) b->low[i] : 0;
-		growth += b->high[i] > a->high[i] ? (uint32) b->high[i] - (uint32) a->high[i] : 0;
-		edges += (uint32) a->high[i] - (uint32) a->low[i];
-	}
 	if (modes != 0)
 		others += 1000.0 * modes;
 	if (a->lanes != b->lanes)
-		others += 50.0 * __builtin_popcount(b->lanes & ~a->lanes) + 5.0 * __builtin_popcount(a->lanes & ~b->lanes);
+		others += 10.0 * MATCH_LANE_PENALTY * match_lane_bits(b->lanes & ~a->lanes) + MATCH_LANE_PENALTY * match_lane_bits(a->lanes & ~b->lanes);
 	if (a->tagged != b->tagged)
 		others += 0.01;
 	return others + ((double) (int64) growth + 0.001 * (double) (int64) edges) * (1.0 / MATCH_UNIT);
