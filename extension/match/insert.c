@@ -28,7 +28,6 @@
 
 #include <math.h>
 
-#include "access/generic_xlog.h"
 #include "access/gist_private.h"
 #include "access/tableam.h"
 #include "access/xlog.h"
@@ -85,19 +84,29 @@ typedef struct Insertion
 	Buffer		child;			/* the same, pinned */
 } Insertion;
 
+#define FRAGMENT_HEADER (2 * sizeof(OffsetNumber))
+
 /*
  * What is to be changed on a page, in the form of generic WAL: offset, length,
  * bytes. GenericXLogFinish() would find the same by comparing all of the page
- * with a copy, which takes a tenth of an update.
+ * with a copy, which takes a tenth of an update. There is room for a tuple and
+ * for all line pointers of a page.
  */
 typedef struct Delta
 {
 	Buffer		buffer;
+	const char *image;			/* all of a new page instead, if not NULL */
 	int			size;
-	char		fragments[512];
+	char		fragments[512 + MaxIndexTuplesPerPage * sizeof(ItemIdData)];
 } Delta;
 
-#define FRAGMENT_HEADER (2 * sizeof(OffsetNumber))
+static void
+begin_delta(Delta *delta, Buffer buffer)
+{
+	delta->buffer = buffer;
+	delta->image = NULL;
+	delta->size = 0;
+}
 
 static void
 add_fragment(Delta *delta, OffsetNumber at, const void *bytes, OffsetNumber length)
@@ -149,6 +158,13 @@ change(const Delta *deltas, int n)
 		Page		page = BufferGetPage(delta->buffer);
 		OffsetNumber header[2];
 
+		if (delta->image != NULL)
+		{
+			memcpy(page, delta->image, BLCKSZ);
+			MarkBufferDirty(delta->buffer);
+			XLogRegisterBuffer(i, delta->buffer, REGBUF_STANDARD | REGBUF_FORCE_IMAGE);
+			continue;
+		}
 		for (const char *at = delta->fragments; at < delta->fragments + delta->size; at += FRAGMENT_HEADER + header[1])
 		{
 			memcpy(header, at, FRAGMENT_HEADER);
@@ -295,8 +311,7 @@ leaf_joins(const Insertion *in, Page parent, Delta *delta)
 		return false;
 	}
 	CheckForSerializableConflictIn(in->index, NULL, BufferGetBlockNumber(in->child));
-	delta->buffer = in->child;
-	delta->size = 0;
+	begin_delta(delta, in->child);
 	put_tuple(delta, page, place, in->tuple);
 	return true;
 }
@@ -331,8 +346,7 @@ visit_inner(Insertion *in, Buffer buffer, bool exclusive)
 			return CHANGE;
 		}
 		CheckForSerializableConflictIn(in->index, NULL, in->path[in->level]);
-		deltas[0].buffer = buffer;
-		deltas[0].size = 0;
+		begin_delta(&deltas[0], buffer);
 		add_difference(&deltas[0], page, (const char *) old - (const char *) page, &wide, sizeof(wide));
 		if (in->below == below && leaf_joins(in, page, &deltas[1]))
 		{
@@ -441,31 +455,19 @@ pick_split(const Insertion *in, Page page, GIST_SPLITVEC *halves)
 }
 
 /*
- * Finishes a record with whole pages, which are compressed whatever
- * wal_compression says: keys of a page are so alike that almost half of it goes.
- * By LZ4 or not at all: pglz would be a fifth of the insertion.
+ * Changes pages of which one is new; it is compressed whatever wal_compression
+ * says: keys of a page are so alike that almost half of it goes. By LZ4 or not at
+ * all: pglz would be a fifth of the insertion.
  */
 static void
-finish_compressed(GenericXLogState *state)
+change_compressed(const Delta *deltas, int n)
 {
 	int			setting = wal_compression;
 
 	if (setting == WAL_COMPRESSION_NONE)
 		wal_compression = CORE_QUICK_COMPRESSION;
-	GenericXLogFinish(state);	/* which does not fail, or the server does */
+	change(deltas, n);			/* which does not fail, or the server does */
 	wal_compression = setting;
-}
-
-/* As put_tuple(), on a page that is logged by comparison. */
-static void
-put_at(Page page, LocationIndex place, IndexTuple tuple)
-{
-	PageHeader	header = (PageHeader) page;
-
-	ItemIdSetNormal((ItemId) (page + header->pd_lower), place, IndexTupleSize(tuple));
-	header->pd_lower += sizeof(ItemIdData);
-	header->pd_upper = Min(header->pd_upper, place);
-	memcpy(page + place, tuple, IndexTupleSize(tuple));
 }
 
 /*
@@ -500,9 +502,12 @@ split(Insertion *in, Buffer buffer, int level)
 		IndexTupleData header;
 		char		bytes[sizeof(IndexTupleData) + sizeof(MatchBounds)];
 	}			link;
-	GenericXLogState *state;
-	Page		image;
+	Page		above;
+	PGAlignedBlock image;
+	GISTPageOpaqueData after;
+	LocationIndex lower;
 	ItemIdData	ids[MaxIndexTuplesPerPage];
+	Delta		deltas[3];
 
 	if (level == 0 || GistPageHasGarbage(page) || !pick_split(in, page, &halves))
 		return LEFT_TO_GIST;
@@ -516,14 +521,14 @@ split(Insertion *in, Buffer buffer, int level)
 	parent = ReadBuffer(in->index, in->path[level - 1]);
 	LockBuffer(parent, GIST_EXCLUSIVE);
 	gistcheckpage(in->index, parent);
-	image = BufferGetPage(parent);
-	if (GistFollowRight(image) || GistPageIsLeaf(image) ||
-		(downlink = find_downlink(image, in->path[level])) == InvalidOffsetNumber || bounds_at(image, downlink) == NULL)
+	above = BufferGetPage(parent);
+	if (GistFollowRight(above) || GistPageIsLeaf(above) ||
+		(downlink = find_downlink(above, in->path[level])) == InvalidOffsetNumber || bounds_at(above, downlink) == NULL)
 	{
 		UnlockReleaseBuffer(parent);
 		return LEFT_TO_GIST;
 	}
-	place = find_place(image, sizeof(link));
+	place = find_place(above, sizeof(link));
 	if (place == 0)
 	{
 		Outcome		outcome = split(in, parent, level - 1);
@@ -536,35 +541,38 @@ split(Insertion *in, Buffer buffer, int level)
 	other = core_gist_new_buffer(in->index, in->table);
 	PredicateLockPageSplit(in->index, in->path[level], BufferGetBlockNumber(other));
 
-	state = GenericXLogStart(in->index);
-	image = GenericXLogRegisterBuffer(state, other, GENERIC_XLOG_FULL_IMAGE);
-	gistinitpage(image, GistPageIsLeaf(page) ? F_LEAF : 0);
-	GistPageGetOpaque(image)->rightlink = opaque->rightlink;
-	GistPageSetNSN(image, GistPageGetNSN(page));
+	gistinitpage(image.data, GistPageIsLeaf(page) ? F_LEAF : 0);
+	GistPageGetOpaque(image.data)->rightlink = opaque->rightlink;
+	GistPageSetNSN(image.data, GistPageGetNSN(page));
 	for (int i = 0; i < moving; i++)
 	{
 		ItemId		id = PageGetItemId(page, moved[i]);
 
-		if (PageAddItem(image, PageGetItem(page, id), ItemIdGetLength(id), InvalidOffsetNumber, false, false) == InvalidOffsetNumber)
+		if (PageAddItem(image.data, PageGetItem(page, id), ItemIdGetLength(id), InvalidOffsetNumber, false, false) == InvalidOffsetNumber)
 			elog(ERROR, "half of a page does not fit into a page of index \"%s\"", RelationGetRelationName(in->index));
 	}
+	begin_delta(&deltas[0], other);
+	deltas[0].image = image.data;
 
-	image = GenericXLogRegisterBuffer(state, buffer, 0);
-	GistPageGetOpaque(image)->rightlink = BufferGetBlockNumber(other);
-	GistPageSetNSN(image, GetXLogInsertRecPtr() + 1);
+	begin_delta(&deltas[1], buffer);
+	lower = SizeOfPageHeaderData + keeping * sizeof(ItemIdData);
+	add_difference(&deltas[1], page, offsetof(PageHeaderData, pd_lower), &lower, sizeof(lower));
 	for (int i = 0; i < keeping; i++)
 		ids[i] = *PageGetItemId(page, kept[i]);
-	memcpy(((PageHeader) image)->pd_linp, ids, keeping * sizeof(ItemIdData));
-	((PageHeader) image)->pd_lower = SizeOfPageHeaderData + keeping * sizeof(ItemIdData);
+	add_difference(&deltas[1], page, SizeOfPageHeaderData, ids, keeping * sizeof(ItemIdData));
+	after = *opaque;
+	after.rightlink = BufferGetBlockNumber(other);
+	PageXLogRecPtrSet(after.nsn, GetXLogInsertRecPtr() + 1);
+	add_difference(&deltas[1], page, (const char *) opaque - (const char *) page, &after, sizeof(after));
 
-	image = GenericXLogRegisterBuffer(state, parent, 0);
-	memcpy(&link, PageGetItem(image, PageGetItemId(image, downlink)), sizeof(link));
-	memcpy(unconstify(MatchBounds *, bounds_at(image, downlink)),
-		   DatumGetPointer(left_moves ? halves.spl_rdatum : halves.spl_ldatum), sizeof(MatchBounds));
+	begin_delta(&deltas[2], parent);
+	memcpy(&link, PageGetItem(above, PageGetItemId(above, downlink)), sizeof(link));
 	memcpy(link.bytes + sizeof(IndexTupleData), DatumGetPointer(left_moves ? halves.spl_ldatum : halves.spl_rdatum), sizeof(MatchBounds));
 	ItemPointerSetBlockNumber(&link.header.t_tid, BufferGetBlockNumber(other));
-	put_at(image, place, &link.header);
-	finish_compressed(state);
+	add_difference(&deltas[2], above, (const char *) bounds_at(above, downlink) - (const char *) above,
+				   DatumGetPointer(left_moves ? halves.spl_rdatum : halves.spl_ldatum), sizeof(MatchBounds));
+	put_tuple(&deltas[2], above, place, &link.header);
+	change_compressed(deltas, lengthof(deltas));
 
 	UnlockReleaseBuffer(other);
 	UnlockReleaseBuffer(parent);
@@ -584,8 +592,9 @@ visit_leaf(Insertion *in, Buffer buffer)
 
 		if (place != 0)
 		{
-			Delta		delta = {buffer};
+			Delta		delta;
 
+			begin_delta(&delta, buffer);
 			CheckForSerializableConflictIn(in->index, NULL, in->path[in->level]);
 			put_tuple(&delta, page, place, in->tuple);
 			change(&delta, 1);
