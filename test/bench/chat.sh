@@ -54,8 +54,11 @@ divide() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 # median RATIO ...
 median() { printf '%s\n' "$@" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-# verdict VALUE >=BAR|<=BAR
-verdict() { awk -v v="$1" -v b="$2" 'BEGIN { bar = substr(b, 3) + 0; print ((b ~ /^>/ ? v + 0 >= bar : v + 0 <= bar) ? "ok" : "short") }'; }
+# bench NAME VALUE >=BAR|<=BAR: the line; what was not measured ends it.
+bench() {
+	[[ $2 =~ ^[0-9]+(\.[0-9]+)?$ ]] || { echo "chat.sh: $1 was not measured" >&2; exit 1; }
+	echo "bench: chat.$1 value=$2 unit=x bar=$3 $(awk -v v="$2" -v b="$3" 'BEGIN { bar = substr(b, 3) + 0; print ((b ~ /^>/ ? v >= bar : v <= bar) ? "ok" : "short") }')"
+}
 
 "$cluster" up "$dir"
 "$cluster" install "$dir"
@@ -86,14 +89,10 @@ if [ "$stored" -ne "$sent" ] || [ "$gaps" -ne 0 ]; then
 	exit 1
 fi
 
-value=$(median "${ratios[@]}")
-echo "bench: chat.send_vs_insert_1ms value=$value unit=x bar=>=0.45 $(verdict "$value" '>=0.45')"
-value=$(median "${costs[@]}")
-echo "bench: chat.send_cpu_vs_insert value=$value unit=x bar=<=6.5 $(verdict "$value" '<=6.5')"
-value=$(median "${same_ratios[@]}")
-echo "bench: chat.send_vs_same_effects value=$value unit=x bar=>=0.90 $(verdict "$value" '>=0.90')"
-value=$(median "${same_costs[@]}")
-echo "bench: chat.send_cpu_vs_same_effects value=$value unit=x bar=<=1.20 $(verdict "$value" '<=1.20')"
+bench send_vs_insert_1ms "$(median "${ratios[@]}")" '>=0.45'
+bench send_cpu_vs_insert "$(median "${costs[@]}")" '<=6.5'
+bench send_vs_same_effects "$(median "${same_ratios[@]}")" '>=0.90'
+bench send_cpu_vs_same_effects "$(median "${same_costs[@]}")" '<=1.20'
 
 # One client, in turns: a group of 10,000 and a conversation of two.
 for _ in $(seq 3); do
@@ -102,6 +101,5 @@ for _ in $(seq 3); do
 done
 group=$(median $(cat "$dir/group"))
 direct=$(median $(cat "$dir/direct"))
-value=$(divide "$group" "$direct")
 echo "p50 of a send to a group of 10,000: $group us; to one person: $direct us"
-echo "bench: chat.group10k_send_vs_direct value=$value unit=x bar=<=2.0 $(verdict "$value" '<=2.0')"
+bench group10k_send_vs_direct "$(divide "$group" "$direct")" '<=2.0'

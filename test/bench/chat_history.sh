@@ -26,8 +26,9 @@ sql() { "$cluster" psql "$dir" -XAtq -v ON_ERROR_STOP=1 -v messages="$messages" 
 # script FILE: runs it, from a folder that the cluster's owner may read.
 script() { sql -f - <"$here/test/bench/chat/$1"; }
 
-# bench NAME VALUE UNIT BAR
+# bench NAME VALUE UNIT BAR: what was not measured ends it.
 bench() {
+	[[ $2 =~ ^[0-9]+(\.[0-9]+)?$ ]] || { echo "chat_history.sh: $1 was not measured" >&2; exit 1; }
 	echo "bench: chat.$1 value=$2 unit=$3 bar=$4 $(awk -v v="$2" -v b="$4" 'BEGIN {
 		bar = substr(b, 3) + 0; print ((b ~ /^>/ ? v + 0 >= bar : v + 0 <= bar) ? "ok" : "short") }')"
 }
@@ -86,6 +87,24 @@ BEGIN
 	RETURN (plan -> 0 -> 'Plan' ->> 'Shared Hit Blocks')::bigint + (plan -> 0 -> 'Plan' ->> 'Shared Read Blocks')::bigint;
 END;
 $$;
+-- The same, as one of the two asks for it: who may read them is looked up as well.
+CREATE FUNCTION bench_messages() RETURNS numeric
+LANGUAGE plpgsql
+AS $$
+DECLARE
+	talk record;
+	pages bigint[] := '{}';
+BEGIN
+	FOR talk IN
+		SELECT s.conversation_id, (SELECT min(p.person_id) FROM rapport.participant AS p WHERE p.conversation_id = s.conversation_id) AS person_id
+		FROM bench_sample AS s
+	LOOP
+		PERFORM rapport.act_as(talk.person_id, true);
+		pages := pages || bench_pages(format('SELECT * FROM rapport.messages(%s, 50)', talk.conversation_id));
+	END LOOP;
+	RETURN (SELECT round(avg(n), 1) FROM unnest(pages) AS n);
+END;
+$$;
 -- What is read in the conversations of a half, whoever keeps it: numbers are spread over 52 bits.
 CREATE FUNCTION bench_digest(half integer) RETURNS text
 LANGUAGE sql
@@ -102,6 +121,7 @@ sql <<<"SELECT format('%s conversations; messages in one: median %s, mean %s, la
 # Somebody with 200 conversations: the keys of the first 30 of the inbox, and sync() when
 # nothing has happened.
 me=$(sql -c 'SELECT person_id FROM rapport.member GROUP BY person_id HAVING count(*) >= 200 ORDER BY count(*), person_id LIMIT 1')
+[ -n "$me" ] || { echo 'chat_history.sh: nobody has 200 conversations; take more MESSAGES' >&2; exit 1; }
 as_me() { sql -c "SELECT rapport.act_as($me)" -c "SELECT bench_pages(\$\$$1\$\$)" | tail -n 1; }
 inbox() { sql -c "SELECT bench_pages('SELECT * FROM rapport.inbox($me, 30, NULL, NULL, false)')"; }
 idle() { as_me "SELECT * FROM rapport.sync('$(sql -c "SELECT rapport.act_as($me)" -c 'SELECT next FROM rapport.sync()' | tail -n 1)')"; }
@@ -114,6 +134,7 @@ took "packing $moved rows of inboxes"
 
 plain_bytes=$(bytes)
 plain_pages=$(pages)
+plain_messages=$(sql -c 'SELECT bench_messages()')
 before=$(digest | sort)
 since=$SECONDS
 while [ "$(sql -c 'SELECT rapport.seal_messages(50000)')" -gt 0 ]; do :; done
@@ -133,4 +154,5 @@ bench history_pages_sealed "$(pages)" pages '<=8'
 
 bench inbox_buffers "$(inbox)" pages '<=40'
 bench sync_pages_idle "$(idle)" pages '<=40'
+echo "messages(50), with the look at who may read them: plain $plain_messages pages, sealed $(sql -c 'SELECT bench_messages()')"
 echo "conversations(30), with names and texts: $(as_me 'SELECT * FROM rapport.conversations(30)') pages"
