@@ -375,7 +375,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.note_stale(text, bigint[]) IS
-'sync() tells these people to read a list of theirs anew: something has gone from it. The caller has deleted it, so whoever is erased meanwhile waits, and takes the row along.';
+'sync() tells these people to read a list of theirs anew: something has gone from it, or is back. The caller holds them, or has a row of theirs, so whoever is erased meanwhile waits, and takes this one along. Several lists are noted in the order of their names.';
 
 CREATE OR REPLACE FUNCTION rapport.withdraw(invitations rapport.group_invitation[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -494,6 +494,8 @@ AS $$
 DECLARE
 	theirs bigint[] := ARRAY(SELECT m.conversation_id FROM rapport.member AS m WHERE m.person_id = ANY (ids));
 	deserted bigint[];
+	-- What is left of a conversation does not say whose it was: not whose intro it began with.
+	talked bigint[] := ARRAY(SELECT m.other_id FROM rapport.member AS m WHERE m.person_id = ANY (ids) AND m.other_id <> ALL (ids));
 BEGIN
 	-- Two who are erased at once take their turns: the second finds nobody left.
 	PERFORM FROM rapport.conversation AS c WHERE c.conversation_id = ANY (theirs) ORDER BY c.conversation_id FOR UPDATE;
@@ -503,6 +505,11 @@ BEGIN
 										AND p.left_seq IS NULL
 										AND p.person_id <> ALL (ids)));
 	PERFORM rapport.hold_members(theirs);
+	-- Lists in the order of their names.
+	PERFORM rapport.note_stale('blocks', ARRAY(SELECT b.person_id FROM rapport.block AS b
+											   WHERE (b.person_id, b.other_id) IN (SELECT y.other_id, y.person_id FROM rapport.blocked_by AS y WHERE y.person_id = ANY (ids))
+											   ORDER BY b.person_id
+											   FOR UPDATE));
 	PERFORM rapport.withdraw(ARRAY(SELECT i FROM rapport.group_invitation AS i
 								   WHERE i.invited_by = ANY (ids)
 								   ORDER BY i.person_id, i.conversation_id
@@ -511,7 +518,21 @@ BEGIN
 											   WHERE (i.person_id, i.other_id) IN (SELECT s.other_id, s.person_id FROM rapport.intro_sent AS s WHERE s.person_id = ANY (ids))
 											   AND NOT i.declined
 											   ORDER BY i.person_id
-											   FOR UPDATE));
+											   FOR UPDATE) || talked);
+	PERFORM rapport.note_stale('intros_sent', ARRAY(SELECT s.person_id FROM rapport.intro_sent AS s
+													WHERE (s.person_id, s.other_id) IN (SELECT i.other_id, i.person_id FROM rapport.intro AS i WHERE i.person_id = ANY (ids))
+													ORDER BY s.person_id
+													FOR UPDATE) || talked);
+	PERFORM rapport.note_stale('likes ' || x.mode, x.people)
+	FROM (SELECT l.mode, pg_catalog.array_agg(l.person_id) AS people
+		  FROM (SELECT r.mode, r.person_id
+				FROM rapport.like_received AS r
+				WHERE (r.person_id, r.mode, r.other_id) IN (SELECT w.other_id, w.mode, w.person_id FROM rapport.swipe AS w WHERE w.person_id = ANY (ids)
+															UNION SELECT u.other_id, s.mode, s.person_id FROM rapport.seen AS s, rapport.seen_unpack(s.data) AS u WHERE s.person_id = ANY (ids))
+				ORDER BY r.person_id, r.mode
+				FOR UPDATE) AS l
+		  GROUP BY l.mode) AS x
+	ORDER BY x.mode;
 	-- What they wrote is cleared where it can be; of groups they take their leave.
 	DELETE FROM rapport.message_block AS b WHERE b.conversation_id = ANY (deserted);
 	PERFORM rapport.open_sealed_of(ids);

@@ -137,6 +137,9 @@ BEGIN
 	IF FOUND THEN
 		PERFORM rapport.count_burst(rename_group.conversation_id, me);
 		PERFORM rapport.post_event(rename_group.conversation_id, me, jsonb_build_object('type', 'title', 'title', clean));
+		-- sync() tells who is invited by their rows.
+		PERFORM FROM rapport.group_invitation AS i WHERE i.conversation_id = rename_group.conversation_id ORDER BY i.person_id FOR NO KEY UPDATE;
+		UPDATE rapport.group_invitation AS i SET at = i.at WHERE i.conversation_id = rename_group.conversation_id;
 	END IF;
 END;
 $$;

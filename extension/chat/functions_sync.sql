@@ -61,25 +61,69 @@ END;
 $$;
 COMMENT ON FUNCTION rapport.chat_withdraw(bigint[]) IS 'Hook of "person_blocked": takes back the invitations of one to the other.';
 
--- intros() does not show those of whom one does not hear.
-CREATE OR REPLACE FUNCTION rapport.intros_unheard(ids bigint[]) RETURNS void
+-- Lists do not show those of whom one does not hear. They are noted in the order of their names.
+CREATE OR REPLACE FUNCTION rapport.lists_unheard(ids bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
 	PERFORM rapport.note_stale('intros', ARRAY(SELECT i.person_id FROM rapport.intro AS i
 											   WHERE (i.person_id, i.other_id) IN ((ids[1], ids[2]), (ids[2], ids[1]))
 											   AND NOT i.declined));
+	PERFORM rapport.note_stale('intros_sent', ARRAY(SELECT s.person_id FROM rapport.intro_sent AS s
+													WHERE (s.person_id, s.other_id) IN ((ids[1], ids[2]), (ids[2], ids[1]))));
+	PERFORM rapport.note_stale('likes ' || p.mode, pg_catalog.array_remove(ARRAY[CASE WHEN p.hi_action IS NOT NULL THEN p.lo END, CASE WHEN p.lo_action IS NOT NULL THEN p.hi END], NULL))
+	FROM rapport.pair AS p
+	WHERE p.lo = least(ids[1], ids[2])
+	AND p.hi = greatest(ids[1], ids[2])
+	AND p.matched_at IS NULL
+	AND p.ended_at IS NULL
+	ORDER BY p.mode;
 END;
 $$;
-COMMENT ON FUNCTION rapport.intros_unheard(bigint[]) IS
-'Hook of "person_blocked" and "person_unblocked": sync() tells whoever has an intro of the other to read theirs anew.';
+COMMENT ON FUNCTION rapport.lists_unheard(bigint[]) IS
+'Hook of "person_blocked" and "person_unblocked": sync() tells whoever has an intro or a like of the other, or sent one, to read the list anew.';
+
+-- That a match has gone is told with its conversation; that it is back, by nothing that is new.
+CREATE OR REPLACE FUNCTION rapport.matches_back(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	PERFORM rapport.note_stale('matches', ids)
+	WHERE EXISTS (SELECT FROM rapport.pair AS p
+				  WHERE p.lo = least(ids[1], ids[2])
+				  AND p.hi = greatest(ids[1], ids[2])
+				  AND p.matched_at IS NOT NULL);
+END;
+$$;
+COMMENT ON FUNCTION rapport.matches_back(bigint[]) IS 'Hook of "person_unblocked": sync() tells two who have matched to read their matches anew.';
+
+CREATE OR REPLACE FUNCTION rapport.blocks_stale(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	PERFORM rapport.note_stale('blocks', ids);
+END;
+$$;
+COMMENT ON FUNCTION rapport.blocks_stale(bigint[]) IS 'Hook of "blocks_changed": sync() tells to read the blocks anew.';
+
+CREATE OR REPLACE FUNCTION rapport.likes_stale(ids bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	PERFORM rapport.note_stale('likes ' || ids[2], ARRAY[ids[1]]);
+END;
+$$;
+COMMENT ON FUNCTION rapport.likes_stale(bigint[]) IS 'Hook of "likes_changed": sync() tells to read the likes of the mode anew.';
 
 INSERT INTO rapport.hook (event, ord, call, builtin) VALUES
 	('person_blocked', 110, 'rapport.chat_unheard(bigint[])', true),
 	('person_blocked', 120, 'rapport.chat_withdraw(bigint[])', true),
-	('person_blocked', 130, 'rapport.intros_unheard(bigint[])', true),
+	('person_blocked', 130, 'rapport.lists_unheard(bigint[])', true),
 	('person_unblocked', 110, 'rapport.chat_unheard(bigint[])', true),
-	('person_unblocked', 130, 'rapport.intros_unheard(bigint[])', true);
+	('person_unblocked', 130, 'rapport.lists_unheard(bigint[])', true),
+	('person_unblocked', 140, 'rapport.matches_back(bigint[])', true),
+	('blocks_changed', 100, 'rapport.blocks_stale(bigint[])', true),
+	('likes_changed', 100, 'rapport.likes_stale(bigint[])', true);
 
 CREATE OR REPLACE FUNCTION rapport.sync_list(list text, items jsonb[], most integer, lost text[]) RETURNS SETOF jsonb
 LANGUAGE sql IMMUTABLE
@@ -102,6 +146,8 @@ DECLARE
 						 WHERE s.person_id = sync_news.person_id
 						 AND rapport.is_since(s.xmin, since, next));
 	mine rapport.profile;
+	-- What I am and accept decides who is among the likes.
+	mine_new boolean;
 	liked record;
 	part jsonb[];
 	oldest timestamp with time zone;
@@ -112,24 +158,39 @@ BEGIN
 	WHERE p.person_id = sync_news.person_id
 	AND rapport.is_since(p.xmin, since, next);
 
+	SELECT rapport.is_since(p.xmin, since, next) INTO mine_new FROM rapport.profile AS p WHERE p.person_id = sync_news.person_id;
+	RETURN QUERY
+	SELECT pg_catalog.jsonb_build_object('kind', 'stale', 'list', x.list)
+	FROM (VALUES ('profile', mine_new OR EXISTS (SELECT FROM rapport.preference AS f
+												 WHERE f.person_id = sync_news.person_id
+												 AND rapport.is_since(f.xmin, since, next))),
+				 ('blocks', 'blocks' = ANY (lost))) AS x (list, new)
+	WHERE x.new;
+
 	-- Of each list one more than is told: if there is, the list is to be read.
 	part := ARRAY(
-		SELECT pg_catalog.jsonb_build_object('kind', 'match', 'person_id', x.other_id, 'conversation_id', x.conversation_id, 'matched_at', x.matched_at)
-		FROM (SELECT p.hi AS other_id, p.conversation_id, p.matched_at, p.xmin AS writer
+		SELECT pg_catalog.jsonb_build_object('kind', 'match', 'person_id', x.other_id, 'mode', m.code, 'conversation_id', x.conversation_id, 'matched_at', x.matched_at)
+		FROM (SELECT p.hi AS other_id, p.mode, p.conversation_id, p.matched_at, p.xmin AS writer
 			  FROM rapport.pair AS p WHERE p.lo = sync_news.person_id AND p.matched_at >= earliest
 			  UNION ALL
-			  SELECT p.lo, p.conversation_id, p.matched_at, p.xmin
+			  SELECT p.lo, p.mode, p.conversation_id, p.matched_at, p.xmin
 			  FROM rapport.pair AS p WHERE p.hi = sync_news.person_id AND p.matched_at >= earliest) AS x
+		JOIN rapport.mode AS m ON m.mode = x.mode
 		WHERE rapport.is_since(x.writer, since, next)
 		AND NOT rapport.is_blocked(sync_news.person_id, x.other_id)
 		ORDER BY x.matched_at
 		LIMIT most + 1);
 	RETURN QUERY SELECT * FROM rapport.sync_list('matches', part, most, lost);
+	-- A match takes somebody from other lists: it is told with what it was, or those are to be read as well.
+	IF pg_catalog.cardinality(part) > most OR 'matches' = ANY (lost) THEN
+		lost := lost || ARRAY['intros', 'intros_sent'] || ARRAY(SELECT 'likes ' || m.mode FROM rapport.mode AS m);
+	END IF;
 
 	part := ARRAY(
 		SELECT CASE WHEN i.declined THEN pg_catalog.jsonb_build_object('kind', 'intro_gone', 'person_id', i.other_id)
-			   ELSE pg_catalog.jsonb_build_object('kind', 'intro', 'person_id', i.other_id, 'body', i.body, 'sent_at', i.at) END
+			   ELSE pg_catalog.jsonb_build_object('kind', 'intro', 'person_id', i.other_id, 'mode', m.code, 'body', i.body, 'sent_at', i.at) END
 		FROM rapport.intro AS i
+		JOIN rapport.mode AS m ON m.mode = i.mode
 		WHERE i.person_id = sync_news.person_id
 		AND rapport.is_since(i.xmin, since, next)
 		AND NOT rapport.is_blocked(sync_news.person_id, i.other_id)
@@ -138,7 +199,18 @@ BEGIN
 	RETURN QUERY SELECT * FROM rapport.sync_list('intros', part, most, lost);
 
 	part := ARRAY(
-		SELECT pg_catalog.jsonb_build_object('kind', 'group_invitation', 'conversation_id', i.conversation_id, 'title', c.title, 'invited_by', i.invited_by)
+		SELECT pg_catalog.jsonb_build_object('kind', 'intro_sent', 'person_id', s.other_id, 'sent_at', s.at)
+		FROM rapport.intro_sent AS s
+		WHERE s.person_id = sync_news.person_id
+		AND s.at >= earliest
+		AND rapport.is_since(s.xmin, since, next)
+		AND NOT rapport.is_blocked(sync_news.person_id, s.other_id)
+		ORDER BY s.at
+		LIMIT most + 1);
+	RETURN QUERY SELECT * FROM rapport.sync_list('intros_sent', part, most, lost);
+
+	part := ARRAY(
+		SELECT pg_catalog.jsonb_build_object('kind', 'group_invitation', 'conversation_id', i.conversation_id, 'title', c.title, 'invited_by', i.invited_by, 'invited_at', i.at)
 		FROM rapport.group_invitation AS i
 		JOIN rapport.conversation AS c ON c.conversation_id = i.conversation_id AND c.closed_at IS NULL
 		WHERE i.person_id = sync_news.person_id
@@ -149,16 +221,22 @@ BEGIN
 
 	-- Whom likes_received() shows is for it to say; it is asked where there are new rows.
 	FOR liked IN
-		SELECT m.mode, m.code
+		SELECT m.mode, m.code, s.stale
 		FROM rapport.mode AS m
-		JOIN rapport.preference AS f ON f.person_id = sync_news.person_id AND f.mode = m.mode AND f.enabled
-		WHERE EXISTS (SELECT FROM rapport.like_received AS l
-					  WHERE l.person_id = sync_news.person_id
-					  AND l.mode = m.mode
-					  AND l.at >= earliest
-					  AND rapport.is_since(l.xmin, since, next))
+		JOIN rapport.preference AS f ON f.person_id = sync_news.person_id AND f.mode = m.mode
+		CROSS JOIN LATERAL (SELECT mine_new OR rapport.is_since(f.xmin, since, next) OR 'likes ' || m.mode = ANY (lost) AS stale) AS s
+		WHERE s.stale
+		OR f.enabled AND EXISTS (SELECT FROM rapport.like_received AS l
+				   WHERE l.person_id = sync_news.person_id
+				   AND l.mode = m.mode
+				   AND l.at >= earliest
+				   AND rapport.is_since(l.xmin, since, next))
 		ORDER BY m.mode
 	LOOP
+		IF liked.stale THEN
+			RETURN NEXT pg_catalog.jsonb_build_object('kind', 'stale', 'list', 'likes', 'mode', liked.code);
+			CONTINUE;
+		END IF;
 		SELECT p.* INTO mine FROM rapport.profile AS p WHERE p.person_id = sync_news.person_id;
 		CONTINUE WHEN mine.person_id IS NULL OR EXISTS (SELECT FROM rapport.missing_steps(mine));
 		SELECT pg_catalog.array_agg(pg_catalog.jsonb_build_object('kind', 'like', 'person_id', r.person_id, 'mode', liked.code,
@@ -183,7 +261,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.sync_news(bigint, bigint, timestamp with time zone, bigint) IS
-'What has come to a person since, besides conversations: preferences, matches, intros, invitations, likes; where there are more than 100 of a kind, or something has gone, that the list is to be read.';
+'What has come to a person since, besides conversations: preferences, matches, intros, invitations, likes; where there are more than 100 of a kind, or something has gone or is back, that the list is to be read.';
 
 CREATE OR REPLACE FUNCTION rapport.sync(since text DEFAULT NULL, page_size integer DEFAULT NULL,
 	OUT reset boolean, OUT items jsonb, OUT more boolean, OUT next text)
@@ -254,10 +332,10 @@ BEGIN
 			   m.other_read_seq, m.muted_until, m.archived_seq, c.title, m.hidden_seq, m.change_seq AS view_seq,
 			   -- retain_messages() moves it where one row has it: of a group that is the conversation.
 			   greatest(m.joined_seq, c.first_seq - 1) AS joined_seq,
-			   coalesce(c.last_seq, m.last_seq) AS last_seq, coalesce(c.change_seq, m.change_seq) AS change_seq
+			   coalesce(c.last_seq, m.last_seq) AS last_seq, coalesce(c.last_at, m.last_at) AS last_at, coalesce(c.change_seq, m.change_seq) AS change_seq
 		FROM rapport.member AS m
 		-- With LIMIT groups are looked up one by one, and nothing is for direct conversations.
-		LEFT JOIN LATERAL (SELECT x.title, x.first_seq, x.last_seq, x.change_seq, x.xmin AS writer
+		LEFT JOIN LATERAL (SELECT x.title, x.first_seq, x.last_seq, x.last_at, x.change_seq, x.xmin AS writer
 						   FROM rapport.conversation AS x
 						   WHERE m.is_group AND NOT m.closed AND x.conversation_id = m.conversation_id
 						   LIMIT 1) AS c ON true
@@ -281,13 +359,15 @@ BEGIN
 		END IF;
 		room := room - 1;
 		IF talk.closed THEN
-			part := part || jsonb_build_object('kind', 'gone', 'conversation_id', talk.conversation_id);
+			part := part || jsonb_build_object('kind', 'gone', 'conversation_id', talk.conversation_id, 'person_id', talk.other_id, 'mode',
+				(SELECT m.code FROM rapport.pair AS p JOIN rapport.mode AS m ON m.mode = p.mode
+				 WHERE p.lo = least(me, talk.other_id) AND p.hi = greatest(me, talk.other_id) AND p.conversation_id = talk.conversation_id));
 			CONTINUE;
 		END IF;
 		receipts := coalesce(receipts, rapport.shows_receipts(me));
 		part := part || jsonb_build_object('kind', 'conversation', 'conversation_id', talk.conversation_id,
 			'is_group', talk.is_group, 'person_id', talk.other_id, 'title', talk.title,
-			'last_seq', talk.last_seq, 'change_seq', talk.change_seq, 'joined_seq', talk.joined_seq,
+			'last_seq', talk.last_seq, 'last_at', talk.last_at, 'change_seq', talk.change_seq, 'joined_seq', talk.joined_seq,
 			'read_seq', talk.read_seq, 'delivered_seq', talk.delivered_seq,
 			'unread', talk.last_seq - greatest(talk.read_seq, talk.joined_seq),
 			'other_delivered_seq', CASE WHEN NOT talk.is_group THEN talk.other_delivered_seq END,
@@ -376,7 +456,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.sync(text, integer) IS
-'Everything that has happened for me since an earlier call, in pages of about page_size (1 to 500, 100) items: since is the next of that call, and more tells to go on with the new one at once. Items have a kind: conversation (its numbers, receipts and what I keep of it), followed by its new messages (message) and the messages that were edited, deleted or reacted to (change), as messages() shows them; gone, a conversation that is no longer mine; match, like, intro, group_invitation; intro_gone, an intro that I have declined; preferences, what I have chosen with set_chat_preferences(); stale, a list to be read anew, as more than 100 of it are new: matches, intros, group_invitations, or the likes of a mode; or as something has gone: an intro by a block (or is back by its end) or with who wrote it, an invitation that was accepted, declined or taken back. Of a group, read the history anew when view_seq is not the one you know: a block, or its end, has changed what I see of it. Messages up to joined_seq are no longer mine to read. Something can come twice: message by seq, change by change_seq, the others replace what was there. Without since, and with reset = true, where the numbers of an earlier call mean nothing (a failover, a restore, too long ago), every conversation is listed without messages: read after the last seq and the last change you have with messages() and changed_messages(), and the other lists anew. A number beyond the next you expect means the same. Errors: out_of_range, invalid_cursor.';
+'Everything that has happened for me since an earlier call, in pages of about page_size (1 to 500, 100) items: since is the next of that call, and more tells to go on with the new one at once. Items have a kind: conversation (its numbers, receipts and what I keep of it), followed by its new messages (message) and the messages that were edited, deleted or reacted to (change), as messages() shows them; gone, a conversation that is no longer mine, with whom it was and the mode of the match; match, like, intro, intro_sent, group_invitation (again when the group has a new title); intro_gone, an intro that I have declined; preferences, what I have chosen with set_chat_preferences(); stale, a list to be read anew, as more than 100 of it are new or something of it has gone or is back, whatever the reason: matches, intros, intros_sent, group_invitations, or the likes of a mode, but not as others change what they are and accept; and blocks, or profile with the preferences, when they have changed. A match, and gone, take the two out of each other''s intros and, in its mode, likes. Of a group, read the history anew when view_seq is not the one you know: a block, or its end, has changed what I see of it. Messages up to joined_seq are no longer mine to read. Something can come twice: message by seq, change by change_seq, the others replace what was there. Without since, and with reset = true, where the numbers of an earlier call mean nothing (a failover, a restore, too long ago), every conversation is listed without messages: read after the last seq and the last change you have with messages() and changed_messages(), and the other lists anew. A number beyond the next you expect means the same. Errors: out_of_range, invalid_cursor.';
 GRANT EXECUTE ON FUNCTION rapport.sync(text, integer) TO rapport_user;
 
 -- Searching. A GIN index of the words takes 30 bytes a message (200,000 of 65 bytes,

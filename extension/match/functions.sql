@@ -289,7 +289,8 @@ INSERT INTO rapport.subject (tab, col, own, ord, find, on_erase, reason) VALUES
 
 INSERT INTO rapport.hook_event (event, ids, description) VALUES
 	('matched', 'lower person id, higher person id, mode', 'Two people have liked each other.'),
-	('unmatched', 'lower person id, higher person id, mode', 'A match has ended: one of the two ended it, or is erased.');
+	('unmatched', 'lower person id, higher person id, mode', 'A match has ended: one of the two ended it, or is erased.'),
+	('likes_changed', 'who got the like, mode', 'A like was taken back, or has become a super like; or whoever got it has put it off, or takes that back. Not told: a match, and who is erased.');
 
 -- Page cursors
 
@@ -1527,6 +1528,9 @@ BEGIN
 	WHERE l.person_id = take_back_like.other_id
 	AND l.mode = take_back_like.mode
 	AND l.other_id = take_back_like.person_id;
+	IF FOUND THEN
+		PERFORM rapport.run_hooks('likes_changed', ARRAY[take_back_like.other_id, take_back_like.mode]);
+	END IF;
 END;
 $$;
 COMMENT ON FUNCTION rapport.take_back_like(bigint, bigint, smallint) IS
@@ -1573,6 +1577,9 @@ BEGIN
 		ON CONFLICT ON CONSTRAINT like_received_pkey DO UPDATE
 		SET super = excluded.super
 		WHERE NOT l.super;
+		IF before IS NOT NULL THEN
+			PERFORM rapport.run_hooks('likes_changed', ARRAY[other, mode_id]);
+		END IF;
 	END IF;
 	PERFORM rapport.mark_active(ARRAY[me]);
 	matched := pair.lo_action IS NOT NULL AND pair.hi_action IS NOT NULL;
@@ -1642,6 +1649,9 @@ BEGIN
 	END IF;
 	PERFORM rapport.take_back_like(me, pass_with.person_id, mode_id);
 	PERFORM rapport.remember_swipe(me, pass_with.person_id, mode_id, action);
+	IF (CASE WHEN me < pass_with.person_id THEN pair.hi_action ELSE pair.lo_action END) IS NOT NULL THEN
+		PERFORM rapport.run_hooks('likes_changed', ARRAY[me, mode_id]);
+	END IF;
 	PERFORM rapport.mark_active(ARRAY[me]);
 END;
 $$;
@@ -1726,6 +1736,13 @@ BEGIN
 	WHERE w.person_id = me
 	AND w.mode = mode_id
 	AND w.other_id = last.other_id;
+	-- Who likes me is shown again.
+	IF EXISTS (SELECT FROM rapport.like_received AS l
+			   WHERE l.person_id = me
+			   AND l.mode = mode_id
+			   AND l.other_id = last.other_id) THEN
+		PERFORM rapport.run_hooks('likes_changed', ARRAY[me, mode_id]);
+	END IF;
 	person_id := last.other_id;
 	action := last.action;
 END;

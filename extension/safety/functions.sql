@@ -23,7 +23,8 @@ INSERT INTO rapport.subject (tab, col, own, find, on_erase) VALUES
 
 INSERT INTO rapport.hook_event (event, ids, description) VALUES
 	('person_blocked', 'who blocks, who is blocked', 'One person has blocked another.'),
-	('person_unblocked', 'who takes the block back, the other', 'Neither of two people blocks the other any more.');
+	('person_unblocked', 'who takes the block back, the other', 'Neither of two people blocks the other any more.'),
+	('blocks_changed', 'whose blocks they are', 'A person has blocked somebody, or no longer does.');
 
 CREATE OR REPLACE FUNCTION rapport.is_blocked(a bigint, b bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -88,6 +89,7 @@ BEGIN
 		INSERT INTO rapport.blocked_by (person_id, other_id)
 		VALUES (block.person_id, me)
 		ON CONFLICT DO NOTHING;
+		PERFORM rapport.run_hooks('blocks_changed', ARRAY[me]);
 		PERFORM rapport.run_hooks('person_blocked', ARRAY[me, block.person_id]);
 	END IF;
 END;
@@ -109,6 +111,7 @@ BEGIN
 	DELETE FROM rapport.block AS b WHERE b.person_id = me AND b.other_id = unblock.person_id;
 	IF FOUND THEN
 		DELETE FROM rapport.blocked_by AS b WHERE b.person_id = unblock.person_id AND b.other_id = me;
+		PERFORM rapport.run_hooks('blocks_changed', ARRAY[me]);
 		IF NOT rapport.is_blocked(me, unblock.person_id) THEN
 			PERFORM rapport.run_hooks('person_unblocked', ARRAY[me, unblock.person_id]);
 		END IF;

@@ -191,6 +191,8 @@ CREATE TABLE rapport.group_invitation (
 COMMENT ON TABLE rapport.group_invitation IS 'Who is asked to join which group, by whom.';
 -- For erasing who invited.
 CREATE INDEX group_invitation_by ON rapport.group_invitation (invited_by);
+-- For a new title.
+CREATE INDEX group_invitation_to ON rapport.group_invitation (conversation_id);
 SELECT pg_catalog.pg_extension_config_dump('rapport.group_invitation', '');
 
 CREATE TABLE rapport.intro (
@@ -214,6 +216,8 @@ CREATE TABLE rapport.intro_sent (
 	PRIMARY KEY (person_id, other_id)
 );
 COMMENT ON TABLE rapport.intro_sent IS 'The same as rapport.intro, as who wrote reads it: without the answer.';
+-- For the day's quota, and for sync().
+CREATE INDEX intro_sent_at ON rapport.intro_sent (person_id, at);
 SELECT pg_catalog.pg_extension_config_dump('rapport.intro_sent', '');
 
 CREATE TABLE rapport.stale_list (
@@ -223,8 +227,8 @@ CREATE TABLE rapport.stale_list (
 	PRIMARY KEY (person_id, list)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE rapport.stale_list IS
-'From which of a person''s lists something has gone: what is not there has no row that would tell sync() of it.';
-COMMENT ON COLUMN rapport.stale_list.list IS 'intros or group_invitations.';
+'Which of a person''s lists have lost something, or show again what they had: no row of the list would tell sync() of it.';
+COMMENT ON COLUMN rapport.stale_list.list IS 'blocks, group_invitations, intros, intros_sent, likes and the number of their mode, or matches.';
 COMMENT ON COLUMN rapport.stale_list.times IS 'How often: to write the row is what tells it.';
 SELECT pg_catalog.pg_extension_config_dump('rapport.stale_list', '');
 

@@ -108,10 +108,11 @@ $$;
 -- What a device keeps of somebody's chat, and of this conversation the messages.
 CREATE FUNCTION pg_temp.copy(talk bigint) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT jsonb_build_object('messages', coalesce((SELECT jsonb_object_agg(m ->> 'seq', m) FROM jsonb_array_elements(pg_temp.seen(talk, 0, 100, 200, 300)) AS m), '{}'),
-		'conversations', (SELECT coalesce(jsonb_object_agg(c.conversation_id, to_jsonb(c) - ARRAY['conversation_id', 'kind', 'display_name', 'last_message', 'last_at', 'cursor']
+		'conversations', (SELECT coalesce(jsonb_object_agg(c.conversation_id, to_jsonb(c) - ARRAY['conversation_id', 'kind', 'display_name', 'last_message', 'cursor']
 																			  || jsonb_build_object('archived', a)), '{}')
 						  FROM (VALUES (false), (true)) AS x (a), rapport.conversations(100, archived => a) AS c),
-		'group_invitations', (SELECT coalesce(jsonb_object_agg(i.conversation_id, 1), '{}') FROM rapport.group_invitations(100) AS i),
+		'group_invitations', (SELECT coalesce(jsonb_object_agg(i.conversation_id, i.title), '{}') FROM rapport.group_invitations(100) AS i),
+		'intros_sent', (SELECT coalesce(jsonb_object_agg(i.person_id, 1), '{}') FROM rapport.intros_sent(100) AS i),
 		'intros', (SELECT coalesce(jsonb_object_agg(i.person_id, i.body), '{}') FROM rapport.intros(100) AS i),
 		'matches', (SELECT coalesce(jsonb_object_agg(m.conversation_id, m.person_id), '{}') FROM rapport.matches(page_size => 100) AS m),
 		'read_receipts', rapport.chat_preferences())
@@ -183,13 +184,15 @@ sub told {
 			$copy->{messages} = {} if $id == $talk;
 		} elsif ($kind eq 'match') {
 			$copy->{matches}{$id} = $item->{person_id};
-			delete $copy->{intros}{ $item->{person_id} };
+			delete $copy->{$_}{ $item->{person_id} } for qw(intros intros_sent);
 		} elsif ($kind eq 'intro') {
 			$copy->{intros}{ $item->{person_id} } = $item->{body};
+		} elsif ($kind eq 'intro_sent') {
+			$copy->{intros_sent}{ $item->{person_id} } = 1;
 		} elsif ($kind eq 'intro_gone') {
 			delete $copy->{intros}{ $item->{person_id} };
 		} elsif ($kind eq 'group_invitation') {
-			$copy->{group_invitations}{$id} = 1;
+			$copy->{group_invitations}{$id} = $item->{title};
 		} elsif ($kind eq 'preferences') {
 			$copy->{read_receipts} = $item->{read_receipts};
 		} elsif ($kind eq 'stale') {

@@ -1,9 +1,9 @@
 // Two people and the packed client: what one does, the copy of the other shows, whatever the network does in between.
-// Prints TAP. CLIENT_TEST is a JSON object: url, ada and grace (tokens, id), conversation, stranger (a conversation of others).
+// Prints TAP. CLIENT_TEST is a JSON object: url, ada, grace and joan, whom nobody knows (tokens, id), conversation, stranger (a conversation of others).
 import assert from 'node:assert/strict';
 import { Api, ApiError, Chat } from 'rapport-client';
 
-const { url, ada, grace, conversation, stranger } = JSON.parse(process.env.CLIENT_TEST);
+const { url, ada, grace, joan, conversation, stranger } = JSON.parse(process.env.CLIENT_TEST);
 let count = 0;
 let failed = 0;
 
@@ -259,6 +259,37 @@ await test('a list that is stale, an intro that is gone: told', async () => {
   const news = [{ kind: 'stale', list: 'likes', mode: 'friends' }, { kind: 'stale', list: 'matches' }, { kind: 'intro_gone', person_id: 3 }];
   server.news.push(...news);
   assert.deepEqual(await chat.sync(), news);
+});
+
+await test('likes, intros and titles on other devices: what is told leaves lists as they are', async () => {
+  const j = api(joan);
+  const [hers, mine] = [new Chat(j), new Chat(g)];
+  await Promise.all([hers.sync(), mine.sync()]);
+  const told = async (chat) => (await chat.sync()).filter((event) => event.kind !== 'conversation');
+  await j.request('POST', `/v1/people/${grace.id}/like`);
+  const [like] = await told(mine);
+  assert.deepEqual([like.kind, like.person_id], ['like', joan.id]);
+  await j.request('POST', '/v1/rewind');
+  assert.deepEqual(await told(mine), [{ kind: 'stale', list: 'likes', mode: like.mode }]);
+  assert.deepEqual((await g.get('/v1/likes')).items, []);
+  await told(hers);
+  await j.request('POST', `/v1/people/${grace.id}/intro`, { body: 'Hello' });
+  const [{ kind, person_id, sent_at }] = await told(hers);
+  const [sent] = (await j.get('/v1/intros/sent')).items;
+  assert.deepEqual([kind, person_id, sent_at], ['intro_sent', sent.person_id, sent.sent_at]);
+  assert.equal((await told(mine))[0].mode, (await g.get('/v1/intros')).items[0].in_mode);
+  const group = (await a.request('POST', '/v1/groups', { title: 'Walkers' })).conversation_id;
+  await a.request('PUT', `/v1/conversations/${group}/invitations/${grace.id}`);
+  await told(mine);
+  await a.request('PUT', `/v1/conversations/${group}/title`, { title: 'Hikers' });
+  const { kind: _kind, ...invitation } = (await told(mine))[0];
+  const { display_name: _name, ...listed } = (await g.get('/v1/group-invitations')).items[0];
+  assert.deepEqual(invitation, listed);
+  await a.request('POST', `/v1/conversations/${group}/leave`);
+  const { conversation_id } = await g.request('POST', `/v1/intros/${joan.id}/accept`);
+  await Promise.all([mine.sync(), hers.sync()]);
+  await j.request('DELETE', `/v1/matches/${grace.id}`);
+  assert.deepEqual(await told(mine), [{ kind: 'gone', conversation_id, person_id: joan.id, mode: like.mode }]);
 });
 
 await test('a group whose view has changed is read anew, once', async () => {

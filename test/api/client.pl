@@ -30,14 +30,16 @@ sub couple {
 sql(q{SELECT rapport.set_setting('messages_per_minute', '1000'), rapport.set_setting('move_max_kmh', NULL)});
 my ($conversation, $ada, $grace) = couple('Ada', 'Grace');
 my ($stranger) = couple('Eve', 'Mallory');
+my $joan = with_profile('Joan', 51.5, -0.1);
 my $expired = sql(qq{
 	WITH past AS MATERIALIZED (SELECT left(set_config('rapport.now', (now() - interval '2 days')::text, false), 0) AS nothing)
 	SELECT s.access_token FROM past, rapport.sign_in('$ada->{email}' || past.nothing, '$ada->{password}') AS s});
-my %tokens = map { $_->{id} => { access_token => $_->{token}, refresh_token => $_->{refresh_token} } } $ada, $grace;
+my %tokens = map { $_->{id} => { access_token => $_->{token}, refresh_token => $_->{refresh_token} } } $ada, $grace, $joan;
 local $ENV{CLIENT_TEST} = JSON::PP::encode_json({
 	url => $ENV{RAPPORT_URL}, conversation => $conversation, stranger => $stranger,
 	ada => { id => $ada->{id}, tokens => $tokens{ $ada->{id} }, expired => $expired },
 	grace => { id => $grace->{id}, tokens => $tokens{ $grace->{id} } },
+	joan => { id => $joan->{id}, tokens => $tokens{ $joan->{id} } },
 });
 my $status = system('node', "$dir/client.mjs");
 sql(q{SELECT rapport.set_setting('messages_per_minute', NULL)});

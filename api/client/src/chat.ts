@@ -29,6 +29,8 @@ export interface Conversation {
   person_id: number | null;
   title: string | null;
   last_seq: number;
+  /** When its last message was sent, or it began. */
+  last_at: string;
   change_seq: number;
   joined_seq: number;
   read_seq: number;
@@ -62,18 +64,22 @@ export interface Sent {
 
 /** What sync() tells besides conversations. Kinds may be added: pass over what you do not know. */
 export type ChatEvent =
-  | { kind: 'match'; person_id: number; conversation_id: number | null; matched_at: string }
+  /** Ends the intros between the two, and the like in its mode. */
+  | { kind: 'match'; person_id: number; mode: string; conversation_id: number | null; matched_at: string }
   | { kind: 'like'; person_id: number; mode: string; super_like: boolean; liked_at: string }
-  | { kind: 'intro'; person_id: number; body: string; sent_at: string }
+  | { kind: 'intro'; person_id: number; mode: string; body: string; sent_at: string }
+  /** One's own, maybe from another device. */
+  | { kind: 'intro_sent'; person_id: number; sent_at: string }
   /** Declined, maybe on another device. */
   | { kind: 'intro_gone'; person_id: number }
-  | { kind: 'group_invitation'; conversation_id: number; title: string; invited_by: number }
-  /** A conversation no longer one's own. */
-  | { kind: 'gone'; conversation_id: number }
+  /** Again when the group has a new title. */
+  | { kind: 'group_invitation'; conversation_id: number; title: string; invited_by: number; invited_at: string }
+  /** A conversation no longer one's own; of a match, with whom: intros and the like in its mode have ended as well. */
+  | { kind: 'gone'; conversation_id: number; person_id: number | null; mode: string | null }
   /** Who sees what was read, chosen anew, maybe on another device. */
   | { kind: 'preferences'; read_receipts: boolean }
-  /** The list is to be read anew: so much is new, or something has gone from it. */
-  | { kind: 'stale'; list: 'matches' | 'intros' | 'group_invitations' }
+  /** The list is to be read anew: so much is new, or something has gone from it or is back. */
+  | { kind: 'stale'; list: 'matches' | 'intros' | 'intros_sent' | 'group_invitations' | 'blocks' | 'profile' }
   | { kind: 'stale'; list: 'likes'; mode: string };
 
 type Told = { [key: string]: Json } & { kind: string; conversation_id: number };
