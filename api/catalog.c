@@ -23,7 +23,7 @@ static const ErrorCode own_errors[] = {
 	{"not_found", 404, "not found", NULL},
 	{"out_of_range", 422, "a value is out of range", NULL},
 	{"timeout", 503, "the request took too long", "Try again in a moment."},
-	{"too_large", 413, "the request is too large", NULL},
+	{"too_large", 413, "the request is too large", "Send it in parts."},
 	{"unavailable", 503, "the service is not available", "Try again in a moment."},
 	{"unknown_field", 422, "a field is not known", NULL},
 	{"unsupported_media_type", 415, "the body must be JSON", "Send \"Content-Type: application/json\"."},

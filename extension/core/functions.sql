@@ -23,7 +23,7 @@ INSERT INTO rapport.error_code (code, status, title, hint) VALUES
 	('request_timeout', 408, 'the request did not arrive in time', NULL),
 	('conflict', 409, 'the change conflicts with what is stored', NULL),
 	('key_reused', 409, 'the idempotency key was used for another request', 'Use a new key for a new request.'),
-	('too_large', 413, 'the request is too large', NULL),
+	('too_large', 413, 'the request is too large', 'Send it in parts.'),
 	('uri_too_long', 414, 'the address is too long', NULL),
 	('unsupported_media_type', 415, 'the body must be JSON', 'Send "Content-Type: application/json".'),
 	('invalid_value', 422, 'a value is not valid', NULL),
