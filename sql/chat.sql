@@ -203,7 +203,7 @@ SELECT seq, duplicate FROM rapport.send_message(:conversation, 'h-1', 'heard');
 SELECT seq, duplicate FROM rapport.send_message(:conversation, 'h-1', 'heard');
 SELECT rapport.act_as(NULL) \gset
 SELECT conversation_id = :conversation AS here, seq, sender_id = :ana AS ana FROM public.heard;
-DELETE FROM rapport.hook WHERE call = 'public.hear(bigint[])';
+SELECT rapport.drop_hook('message_sent', 'public.hear(bigint[])') \gset
 DROP FUNCTION public.hear(bigint[]);
 
 -- Nor does a send leave out what somebody has added to a table.

@@ -36,7 +36,25 @@ SELECT rapport.set_setting('idempotency_days', '30');
 RESET ROLE;
 -- every default is valid by its own rule
 SELECT count(rapport.set_setting(name, value)) = count(*) AS "defaults are valid" FROM rapport.setting_default;
-DELETE FROM rapport.setting;
+SELECT count(rapport.set_setting(name, NULL)) > 0 AS "and taken back" FROM rapport.setting;
+-- what backends keep in memory goes back with a transaction, or a part of one
+BEGIN;
+SELECT rapport.set_setting('idempotency_days', '30'), rapport.setting_int('idempotency_days');
+SELECT rapport.setting_int('idempotency_days');
+SAVEPOINT earlier;
+SELECT rapport.set_setting('idempotency_days', '31');
+SELECT rapport.setting_int('idempotency_days');
+ROLLBACK TO earlier;
+SELECT rapport.setting_int('idempotency_days');
+ROLLBACK;
+SELECT rapport.setting_int('idempotency_days');
+-- whoever writes the table by hand says so afterwards
+BEGIN;
+INSERT INTO rapport.setting VALUES ('idempotency_days', '32', now());
+SELECT rapport.forget_kept();
+SELECT rapport.setting_int('idempotency_days');
+ROLLBACK;
+SELECT rapport.setting_int('idempotency_days');
 
 -- The clock: the real one, or the one a test sets; the date is that of UTC.
 SELECT rapport.now() = now() AS real;
@@ -88,8 +106,15 @@ SELECT rapport.add_hook('person_erased', 'first_hook(bigint[])', 2000);
 BEGIN;
 SELECT rapport.run_hooks('person_erased', ARRAY[7, 8]);
 SELECT * FROM heard;
+SELECT rapport.drop_hook('person_erased', 'public.first_hook(bigint[])');
+SELECT rapport.run_hooks('person_erased', ARRAY[9]);
+SELECT * FROM heard;
 ROLLBACK;
 SELECT * FROM heard;
+BEGIN;
+SELECT rapport.run_hooks('person_erased', ARRAY[7, 8]);
+SELECT * FROM heard;
+ROLLBACK;
 SELECT rapport.add_hook('no_such_event', 'first_hook(bigint[])');
 SELECT rapport.add_hook('person_erased', 'pg_catalog.now()');
 CREATE SCHEMA hidden_from_the_owner;
@@ -97,8 +122,14 @@ CREATE FUNCTION hidden_from_the_owner.hook(ids bigint[]) RETURNS void LANGUAGE s
 SELECT rapport.add_hook('person_erased', 'hidden_from_the_owner.hook(bigint[])');
 DROP FUNCTION hidden_from_the_owner.hook;
 DROP SCHEMA hidden_from_the_owner;
-DELETE FROM rapport.hook WHERE NOT builtin;
-DROP FUNCTION first_hook, second_hook;
+-- one that is gone can be taken back; what is built in cannot
+DROP FUNCTION first_hook;
+SELECT rapport.run_hooks('person_erased', ARRAY[7, 8]);
+SELECT rapport.drop_hook('person_erased', 'public.first_hook(bigint[])');
+SELECT rapport.drop_hook('person_erased', 'public.second_hook(bigint[])');
+SELECT rapport.drop_hook(event, call) FROM (SELECT event, call FROM rapport.hook WHERE builtin ORDER BY event, ord, call LIMIT 1) AS h;
+SELECT count(*) FROM rapport.hook WHERE NOT builtin;
+DROP FUNCTION second_hook;
 DROP TABLE heard;
 
 -- Idempotency: the first answer is stored with the write and comes back.

@@ -292,7 +292,7 @@ SELECT rapport.mark_active(ARRAY[:ada]), rapport.mark_active(ARRAY[:ada]);
 SELECT count(*) FROM changes;
 CALL rapport.refresh_people();
 SELECT count(*) FROM changes;
-DELETE FROM rapport.hook WHERE NOT builtin;
+SELECT rapport.drop_hook('person_changed', 'public.note_change(bigint[])');
 DROP FUNCTION note_change;
 DROP TABLE changes;
 

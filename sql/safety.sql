@@ -86,7 +86,7 @@ SELECT pg_temp.outcome('SELECT rapport.block(1)'), pg_temp.outcome('SELECT rappo
 	   pg_temp.outcome('SELECT rapport.is_blocked(1, 2)');
 RESET ROLE;
 
-DELETE FROM rapport.hook WHERE NOT builtin;
+SELECT rapport.drop_hook('person_blocked', 'public.hear_block(bigint[])'), rapport.drop_hook('person_unblocked', 'public.hear_unblock(bigint[])');
 DROP FUNCTION hear_block, hear_unblock;
 DROP TABLE heard;
 DELETE FROM rapport.block;

@@ -119,6 +119,20 @@ extern bool core_update(struct RelationData *table, struct SnapshotData *snapsho
 /* The same for the row that core_scan_next() has just returned for these keys. */
 extern bool core_update_row(CoreScan *scan, int n, const CoreKey *keys, CoreChange change, void *state);
 
+/*
+ * What backends keep in memory: the table of ours with that name, and what read()
+ * makes of a name, a copy of it in the current memory context. It reads tables
+ * whose writers call forget_kept(), by core_latest(), whatever the transaction
+ * began with; NULL is not kept.
+ */
+typedef struct varlena *(*CoreRead) (const char *name);
+
+extern Oid	core_table(const char *name);
+extern struct varlena *core_kept(CoreRead read, const char *name);
+
+/* Where reads for it look: what has been committed, and this transaction's own. */
+extern struct SnapshotData *core_latest(const char *table);
+
 /* The time and the UTC date that all rules go by. */
 extern TimestampTz core_now(void);
 extern DateADT core_today(void);

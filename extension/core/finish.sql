@@ -48,3 +48,5 @@ BEGIN
 	END LOOP;
 END;
 $$;
+-- Settings and hooks that are built in may be others now.
+SELECT rapport.forget_kept();

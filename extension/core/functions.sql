@@ -195,6 +195,12 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION rapport.setting_bool(text) IS 'The value of a setting that is true or false.';
 
+CREATE OR REPLACE FUNCTION rapport.forget_kept() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE STRICT
+AS 'MODULE_PATHNAME', 'core_forget_kept';
+COMMENT ON FUNCTION rapport.forget_kept() IS
+'Tells every backend that what it keeps in memory of the tables setting, setting_default and hook is no longer so once this transaction has committed. set_setting(), add_hook(), drop_hook() and after_restore() call it; whoever writes these tables otherwise must, after that.';
+
 CREATE OR REPLACE FUNCTION rapport.set_setting(name text, value text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, rapport, pg_temp
 AS $$
@@ -209,6 +215,7 @@ BEGIN
 	END IF;
 	IF set_setting.value IS NULL THEN
 		DELETE FROM rapport.setting AS s WHERE s.name = set_setting.name;
+		PERFORM rapport.forget_kept();
 		RETURN;
 	END IF;
 	BEGIN
@@ -237,6 +244,7 @@ BEGIN
 	INSERT INTO rapport.setting AS s (name, value, changed_at)
 	VALUES (set_setting.name, set_setting.value, rapport.now())
 	ON CONFLICT ON CONSTRAINT setting_pkey DO UPDATE SET value = excluded.value, changed_at = excluded.changed_at;
+	PERFORM rapport.forget_kept();
 END;
 $$;
 COMMENT ON FUNCTION rapport.set_setting(text, text) IS
@@ -277,10 +285,26 @@ BEGIN
 	JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
 	WHERE p.oid = add_hook.call
 	ON CONFLICT DO NOTHING;
+	PERFORM rapport.forget_kept();
 END;
 $$;
 COMMENT ON FUNCTION rapport.add_hook(text, regprocedure, integer) IS
 'Registers an app''s own function fn(bigint[]) RETURNS void for an event of rapport.hook_event. It runs as rapport_owner, who must be allowed to use its schema; so only a superuser may register one, and whoever owns the function can replace it later: let it belong to a superuser. Errors: invalid_value, wrong_type, forbidden.';
+
+CREATE OR REPLACE FUNCTION rapport.drop_hook(event text, call text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+	DELETE FROM rapport.hook AS h
+	WHERE h.event = drop_hook.event AND h.call = drop_hook.call AND NOT h.builtin;
+	IF NOT FOUND THEN
+		PERFORM rapport.fail('not_found', pg_catalog.format('%s has not been added to the event %L.', drop_hook.call, drop_hook.event));
+	END IF;
+	PERFORM rapport.forget_kept();
+END;
+$$;
+COMMENT ON FUNCTION rapport.drop_hook(text, text) IS
+'Takes back add_hook() for one event, whether or not the function is still there; call as in rapport.hook, schema.function(bigint[]). For a superuser; what is built in stays. Errors: not_found.';
 
 -- Idempotency
 

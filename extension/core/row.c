@@ -16,7 +16,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -26,7 +25,6 @@
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -36,7 +34,7 @@
 static Relation
 open_table(const char *name, LOCKMODE mode)
 {
-	return table_open(get_relname_relid(name, get_namespace_oid("rapport", false)), mode);
+	return table_open(core_table(name), mode);
 }
 
 /*

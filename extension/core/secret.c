@@ -78,7 +78,7 @@ read_secret(const char *name, uint8 *bytes, bool *settled)
 const uint8 *
 core_secret(const char *name)
 {
-	Oid			table = get_relname_relid("database_key", get_namespace_oid("rapport", false));
+	Oid			table = core_table("database_key");
 	Secret	   *secret;
 	uint8	   *bytes;
 	bool		settled;
@@ -177,7 +177,7 @@ int64
 core_new_id(void)
 {
 	const uint8 *key = core_secret("ids");
-	Oid			sequence = get_relname_relid("id_sequence", get_namespace_oid("rapport", false));
+	Oid			sequence = core_table("id_sequence");
 	CoreUser	user;
 	uint64		id;
 

@@ -7,7 +7,6 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/snapmgr.h"
 
 #include "core/core.h"
 
@@ -18,38 +17,46 @@ PG_FUNCTION_INFO_V1(core_setting_sql);
 #define SETTING_VALUE 2
 
 /* The column value of the row of that name; NULL if there is none. */
-static char *
+static struct varlena *
 value_in(const char *table, int column, Datum name)
 {
 	CoreScan	scan;
 	TupleTableSlot *slot;
-	char	   *value = NULL;
+	struct varlena *value = NULL;
 	bool		isnull;
 
-	core_scan_begin(&scan, table, GetActiveSnapshot(), 1, &(CoreKey) {F_TEXTEQ, name});
+	core_scan_begin(&scan, table, core_latest(table), 1, &(CoreKey) {F_TEXTEQ, name});
 	slot = core_scan_next(&scan);
 	if (slot != NULL)
-		value = TextDatumGetCString(slot_getattr(slot, column, &isnull));
+		value = PG_DETOAST_DATUM_COPY(slot_getattr(slot, column, &isnull));
 	core_scan_end(&scan);
 	return value;
+}
+
+static struct varlena *
+read_setting(const char *name)
+{
+	Datum		key = CStringGetTextDatum(name);
+	struct varlena *value = value_in("setting_default", SETTING_DEFAULT_VALUE, key);
+	struct varlena *own = value != NULL ? value_in("setting", SETTING_VALUE, key) : NULL;
+
+	return own != NULL ? own : value;
 }
 
 char *
 core_setting(const char *name)
 {
-	Datum		key = CStringGetTextDatum(name);
-	char	   *value = value_in("setting_default", SETTING_DEFAULT_VALUE, key);
-	char	   *own = value != NULL ? value_in("setting", SETTING_VALUE, key) : NULL;
+	struct varlena *value = core_kept(read_setting, name);
 
-	return own != NULL ? own : value;
+	return value == NULL ? NULL : TextDatumGetCString(PointerGetDatum(value));
 }
 
 Datum
 core_setting_sql(PG_FUNCTION_ARGS)
 {
-	char	   *value = core_setting(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	struct varlena *value = core_kept(read_setting, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	if (value == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(value));
+	PG_RETURN_POINTER(value);
 }

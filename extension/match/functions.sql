@@ -948,6 +948,7 @@ DECLARE
 	last bigint := 0;
 	leaf regclass;
 BEGIN
+	PERFORM rapport.forget_kept();
 	people := 0;
 	rebuilt := 0;
 	LOOP
