@@ -231,6 +231,9 @@ SELECT seq FROM rapport.send_message(:talk, 's-1', 'The gardens of Cordoba') \gs
 SELECT seq FROM rapport.send_message(:talk, 's-2', 'A garden, and another') \gset
 SELECT jsonb_path_query_array(items, '$[*].body') AS found, next FROM rapport.search_messages('gardens');
 SELECT jsonb_path_query_array(items, '$[*].body') AS foreign FROM rapport.search_messages('secrets');
+-- However their accents are written.
+SELECT seq FROM rapport.send_message(:talk, 's-3', U&'Cafe\0301 by the river') \gset
+SELECT jsonb_array_length((rapport.search_messages(U&'caf\00E9')).items) AS composed, jsonb_array_length((rapport.search_messages(U&'cafe\0301')).items) AS decomposed;
 SELECT rapport.act_as(NULL) \gset
 SELECT rapport.set_setting('search_language', 'english') \gset
 SELECT rapport.act_as(:ana) \gset
@@ -242,7 +245,7 @@ SELECT jsonb_array_length(items) AS rest, next IS NOT NULL AS more FROM rapport.
 SELECT pg_temp.refusal(format('SELECT rapport.search_messages(%s)', call))
 FROM unnest(ARRAY['NULL', '''''', '''the''', '''-x''', quote_literal(repeat('x', 401)), '''x'', 1', format('''x'', %s', :foreign_talk), '''x'', NULL, ''abc''',
 	format('''other'', NULL, %L', :'next')]) AS call;
-SELECT rapport.delete_message(:talk, (SELECT max(seq) FROM rapport.messages(:talk))) \gset
+SELECT rapport.delete_message(:talk, (SELECT max(seq) - 1 FROM rapport.messages(:talk))) \gset
 SELECT jsonb_path_query_array(items, '$[*].body') AS without_hidden FROM rapport.search_messages('gardens', :talk);
 -- As much work as the setting says, then a cursor.
 SELECT rapport.act_as(NULL) \gset

@@ -491,7 +491,8 @@ BEGIN
 	ELSIF octet_length(search_messages.query) > 400 THEN
 		PERFORM rapport.fail('out_of_range', 'query has at most 400 bytes.');
 	END IF;
-	words := websearch_to_tsquery(config, search_messages.query);
+	-- Texts are stored as they are sent: an accent may be a character of its own.
+	words := websearch_to_tsquery(config, normalize(search_messages.query));
 	IF numnode(words) = 0 OR querytree(words) = 'T' THEN
 		PERFORM rapport.fail('invalid_value', 'query has no word to look for.');
 	END IF;
@@ -526,7 +527,7 @@ BEGIN
 			hits := ARRAY(SELECT jsonb_build_object('conversation_id', talk.id) || to_jsonb(s)
 						   FROM rapport.shown_messages(me, talk.id, low, top, it.hidden, it.is_group, false) AS s
 						   WHERE s.state = 'sent'
-						   AND to_tsvector(config, s.body) @@ words
+						   AND to_tsvector(config, normalize(s.body)) @@ words
 						   ORDER BY s.seq DESC
 						   LIMIT 20 - cardinality(part));
 			part := part || hits;
