@@ -343,14 +343,20 @@ compare_items(const void *a, const void *b)
 }
 
 /*
- * The place nearest to the middle where the rank changes, or 0 if that leaves
- * less than n / least on a side.
+ * Sorts by rank, and gives the place nearest to the middle where it changes, or
+ * 0 if that leaves less than n / least on a side.
  */
 static int
-split_at_change(const SplitItem *items, int n, int least)
+split_at_change(SplitItem *items, int n, int least)
 {
 	int			best = 0;
+	int			same = 1;
 
+	while (same < n && items[same].rank == items[0].rank)
+		same++;
+	if (same == n)
+		return 0;
+	qsort(items, n, sizeof(SplitItem), compare_items);
 	for (int i = 1; i < n; i++)
 	{
 		if (items[i].rank != items[i - 1].rank && abs(2 * i - n) < abs(2 * best - n))
@@ -377,13 +383,11 @@ find_split(SplitItem *items, int n, int lane)
 
 	for (int i = 0; i < n; i++)
 		items[i].rank = items[i].bounds->mode_min * 256 + items[i].bounds->mode_max;
-	qsort(items, n, sizeof(SplitItem), compare_items);
 	if ((split = split_at_change(items, n, n)) > 0)
 		return split;
 
 	for (int i = 0; i < n; i++)
 		items[i].rank = items[i].bounds->traits[lane] * 256 + items[i].bounds->wants[lane];
-	qsort(items, n, sizeof(SplitItem), compare_items);
 	if ((split = split_at_change(items, n, 2 * LEAST_SHARE)) > 0)
 		return split;
 
@@ -409,13 +413,11 @@ find_split(SplitItem *items, int n, int lane)
 	{
 		for (int i = 0; i < n; i++)
 			items[i].rank = items[i].bounds->tags_max > 0;
-		qsort(items, n, sizeof(SplitItem), compare_items);
 		if ((split = split_at_change(items, n, 2 * LEAST_SHARE)) > 0)
 			return split;
 	}
 	for (int i = 0; i < n; i++)
 		items[i].rank = middle_of(items[i].bounds, axis);
-	qsort(items, n, sizeof(SplitItem), compare_items);
 	split = split_at_change(items, n, LEAST_SHARE);
 	return split > 0 ? split : n / 2;
 }

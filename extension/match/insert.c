@@ -257,6 +257,11 @@ bounds_at(Page page, OffsetNumber offset)
 static OffsetNumber
 choose(const Insertion *in, Page page)
 {
+	/* A key is a point; a copy, so that it stays in registers. */
+	int32		at[3] = {in->extent.low[0], in->extent.low[1], in->extent.low[2]};
+	MatchExtent key = {at, at, in->extent.mode_min, in->extent.mode_max,
+		in->extent.born_min, in->extent.born_max, in->extent.tagged, in->extent.lanes};
+	int			lane = in->lane;
 	OffsetNumber last = PageGetMaxOffsetNumber(page);
 	OffsetNumber best = InvalidOffsetNumber;
 	float		least = INFINITY;
@@ -271,13 +276,13 @@ choose(const Insertion *in, Page page)
 
 		if (bounds == NULL)
 			return InvalidOffsetNumber;
-		extent = match_extent_of(bounds, in->lane);
-		if (extent.lanes != in->extent.lanes && least < MATCH_LANE_PENALTY)
+		extent = match_extent_of(bounds, lane);
+		if (extent.lanes != key.lanes && least < MATCH_LANE_PENALTY)
 			continue;
-		growth = match_growth(&extent, &in->extent);
+		growth = match_growth(&extent, &key);
 		if (growth > most)
 			continue;
-		penalty = match_penalty(&extent, &in->extent, growth);
+		penalty = match_penalty(&extent, &key, growth);
 		if (penalty < least || (penalty == least && pg_prng_bool(&pg_global_prng_state)))
 		{
 			best = i;
