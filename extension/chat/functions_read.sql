@@ -430,10 +430,9 @@ BEGIN
 	IF clear_conversation.seq IS NULL THEN
 		PERFORM rapport.fail('missing_field', 'seq is required.');
 	END IF;
-	SELECT o.last_seq INTO last FROM rapport.open_conversation(clear_conversation.conversation_id, me) AS o;
-	IF NOT FOUND THEN
-		PERFORM rapport.fail('not_found');
-	ELSIF clear_conversation.seq NOT BETWEEN 0 AND last THEN
+	-- Two rows are written that leaving and deleting write, too, in another order.
+	last := (SELECT h.last_seq FROM rapport.hold_conversation(clear_conversation.conversation_id, me) AS h);
+	IF clear_conversation.seq NOT BETWEEN 0 AND last THEN
 		PERFORM rapport.fail('out_of_range', format('seq is 0 to %s, the last message.', last));
 	END IF;
 	UPDATE rapport.participant AS p
