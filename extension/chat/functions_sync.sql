@@ -148,6 +148,7 @@ DECLARE
 	mine rapport.profile;
 	-- What I am and accept decides who is among the likes.
 	mine_new boolean;
+	preferences_new boolean := false;
 	liked record;
 	part jsonb[];
 	oldest timestamp with time zone;
@@ -159,13 +160,9 @@ BEGIN
 	AND rapport.is_since(p.xmin, since, next);
 
 	SELECT rapport.is_since(p.xmin, since, next) INTO mine_new FROM rapport.profile AS p WHERE p.person_id = sync_news.person_id;
-	RETURN QUERY
-	SELECT pg_catalog.jsonb_build_object('kind', 'stale', 'list', x.list)
-	FROM (VALUES ('profile', mine_new OR EXISTS (SELECT FROM rapport.preference AS f
-												 WHERE f.person_id = sync_news.person_id
-												 AND rapport.is_since(f.xmin, since, next))),
-				 ('blocks', 'blocks' = ANY (lost))) AS x (list, new)
-	WHERE x.new;
+	IF 'blocks' = ANY (lost) THEN
+		RETURN NEXT pg_catalog.jsonb_build_object('kind', 'stale', 'list', 'blocks');
+	END IF;
 
 	-- Of each list one more than is told: if there is, the list is to be read.
 	part := ARRAY(
@@ -221,10 +218,11 @@ BEGIN
 
 	-- Whom likes_received() shows is for it to say; it is asked where there are new rows.
 	FOR liked IN
-		SELECT m.mode, m.code, s.stale
+		SELECT m.mode, m.code, s.stale, p.new
 		FROM rapport.mode AS m
 		JOIN rapport.preference AS f ON f.person_id = sync_news.person_id AND f.mode = m.mode
-		CROSS JOIN LATERAL (SELECT mine_new OR rapport.is_since(f.xmin, since, next) OR 'likes ' || m.mode = ANY (lost) AS stale) AS s
+		CROSS JOIN LATERAL (SELECT rapport.is_since(f.xmin, since, next) AS new) AS p
+		CROSS JOIN LATERAL (SELECT mine_new OR p.new OR 'likes ' || m.mode = ANY (lost) AS stale) AS s
 		WHERE s.stale
 		OR f.enabled AND EXISTS (SELECT FROM rapport.like_received AS l
 				   WHERE l.person_id = sync_news.person_id
@@ -233,6 +231,7 @@ BEGIN
 				   AND rapport.is_since(l.xmin, since, next))
 		ORDER BY m.mode
 	LOOP
+		preferences_new := preferences_new OR liked.new;
 		IF liked.stale THEN
 			RETURN NEXT pg_catalog.jsonb_build_object('kind', 'stale', 'list', 'likes', 'mode', liked.code);
 			CONTINUE;
@@ -258,6 +257,9 @@ BEGIN
 			RETURN QUERY SELECT x FROM pg_catalog.unnest(part) AS x;
 		END IF;
 	END LOOP;
+	IF mine_new OR preferences_new THEN
+		RETURN NEXT pg_catalog.jsonb_build_object('kind', 'stale', 'list', 'profile');
+	END IF;
 END;
 $$;
 COMMENT ON FUNCTION rapport.sync_news(bigint, bigint, timestamp with time zone, bigint) IS

@@ -141,7 +141,8 @@ await test('after a reset the numbers tell what is missing: messages, and change
   await a.request('DELETE', `/v1/conversations/${conversation}/messages/7?for_all=true`);
   await adas.send(conversation, 'after the reset');
   const chat = new Chat(g, { state: JSON.stringify({ ...state, token: null }) });
-  await chat.sync();
+  assert.deepEqual(await chat.sync(), [{ kind: 'reset' }]);
+  assert.deepEqual(await chat.sync(), []);
   await assertCopy(chat, g);
   graces = chat;
 });

@@ -78,6 +78,8 @@ export type ChatEvent =
   | { kind: 'gone'; conversation_id: number; person_id: number | null; mode: string | null }
   /** Who sees what was read, chosen anew, maybe on another device. */
   | { kind: 'preferences'; read_receipts: boolean }
+  /** The first sync, or one whose numbers mean nothing any more: every list is to be read anew, and the preferences. */
+  | { kind: 'reset' }
   /** The list is to be read anew: so much is new, or something has gone from it or is back. */
   | { kind: 'stale'; list: 'matches' | 'intros' | 'intros_sent' | 'group_invitations' | 'blocks' | 'profile' }
   | { kind: 'stale'; list: 'likes'; mode: string };
@@ -216,6 +218,7 @@ export class Chat {
     let page: SyncPage;
     do {
       page = await this.api.get<SyncPage>('/v1/sync', { since, page_size: this.pageSize });
+      if (page.reset && !this.events.some((event) => event.kind === 'reset')) this.events.push({ kind: 'reset' });
       for (const item of page.items) {
         if (item.kind === 'conversation') {
           this.takeConversation(item, page.reset);
