@@ -331,6 +331,12 @@ BEGIN
 	ELSIF it.role = 'member' OR it.role = 'admin' AND theirs <> 'member' THEN
 		PERFORM rapport.fail('group_role');
 	END IF;
+	-- Both rows that are written, in the order in which a block between the two takes them.
+	PERFORM FROM rapport.member AS m
+	WHERE m.conversation_id = remove_from_group.conversation_id
+	AND m.person_id IN (me, remove_from_group.person_id)
+	ORDER BY m.person_id
+	FOR NO KEY UPDATE;
 	PERFORM rapport.count_burst(remove_from_group.conversation_id, me);
 	PERFORM rapport.group_leave(remove_from_group.conversation_id, remove_from_group.person_id, me, 'removed');
 END;
