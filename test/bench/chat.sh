@@ -6,7 +6,7 @@
 #
 #   chat.sh            prints the rounds and a line "bench: ..." for each ratio
 #
-# SECONDS_A_ROUND (5) and ROUNDS (5) set how long it runs; peers/chat_insert.sql
+# SECONDS_A_ROUND (3) and ROUNDS (9) set how long it runs; peers/chat_insert.sql
 # and peers/chat_same.sql are the peers, peers/chat_send.sql our side. It ends with
 # an error where a message that was acknowledged is missing or a number is skipped.
 set -euo pipefail
@@ -34,7 +34,7 @@ run() {
 	local before done tps
 	before=$(spent)
 	read -r done tps < <("$cluster" exec "$dir" pgbench -n -M prepared -c "$clients" -j 2 \
-		-T "${SECONDS_A_ROUND:-5}" -D started=0 -D conversations="$conversations" -f "test/bench/peers/$1" postgres 2>&1 |
+		-T "${SECONDS_A_ROUND:-3}" -D started=0 -D conversations="$conversations" -f "test/bench/peers/$1" postgres 2>&1 |
 		sed -n -e 's/.*actually processed: \([0-9]*\).*/\1/p' -e 's/^tps = \([0-9.]*\).*/\1/p' -e '/error/w /dev/stderr' | xargs)
 	alone
 	echo "$done $tps" "$(awk -v a="$(spent)" -v b="$before" -v n="$done" 'BEGIN { printf "%.1f", (a - b) * 1e6 / n }')"
@@ -66,16 +66,20 @@ sql -f - <"$here/test/bench/peers/chat_setup.sql"
 alone
 
 ratios=() costs=() same_ratios=() same_costs=() sent=0
-for round in $(seq "${ROUNDS:-5}"); do
-	read -r _ insert insert_cpu <<<"$(run chat_insert.sql)"
-	read -r done send send_cpu <<<"$(run chat_send.sql)"
-	read -r same_done same same_cpu <<<"$(run chat_same.sql)"
-	sent=$((sent + done + same_done))
-	same_ratios+=("$(divide "$send" "$same")")
-	same_costs+=("$(divide "$send_cpu" "$same_cpu")")
-	ratios+=("$(divide "$send" "$insert")")
-	costs+=("$(divide "$send_cpu" "$insert_cpu")")
-	echo "round $round: insert $insert/s, same rows $same/s, send $send/s, ratios ${ratios[-1]} ${same_ratios[-1]}; CPU $insert_cpu us, $same_cpu us, $send_cpu us, ratios ${costs[-1]} ${same_costs[-1]}"
+declare -A done tps cpu
+for round in $(seq "${ROUNDS:-9}"); do
+	# What slows the machine down for a while is not always at the same side's turn.
+	sides=(insert send same)
+	[ $((round % 2)) -eq 1 ] || sides=(same send insert)
+	for side in "${sides[@]}"; do
+		read -r done[$side] tps[$side] cpu[$side] <<<"$(run "chat_$side.sql")"
+	done
+	sent=$((sent + done[send] + done[same]))
+	same_ratios+=("$(divide "${tps[send]}" "${tps[same]}")")
+	same_costs+=("$(divide "${cpu[send]}" "${cpu[same]}")")
+	ratios+=("$(divide "${tps[send]}" "${tps[insert]}")")
+	costs+=("$(divide "${cpu[send]}" "${cpu[insert]}")")
+	echo "round $round: insert ${tps[insert]}/s, same rows ${tps[same]}/s, send ${tps[send]}/s, ratios ${ratios[-1]} ${same_ratios[-1]}; CPU ${cpu[insert]} us, ${cpu[same]} us, ${cpu[send]} us, ratios ${costs[-1]} ${same_costs[-1]}"
 done
 
 stored=$(sql -c 'SELECT count(*) FROM rapport.message WHERE conversation_id <> (SELECT conversation_id FROM crowd)')
