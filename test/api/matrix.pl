@@ -417,7 +417,7 @@ subtest 'a block does not tell who is there' => sub {
 		my @answers = map { shown(call($method, "/v1/blocks/$_", token => $who{fits}{token})) } $who{owner}{id}, $who{erased}{id}, $gone, 1;
 		is(join("\n", uniq @answers), $answers[0], "$method: the same for somebody, somebody erased and nobody");
 	}
-	is(join(' ', changes('fits')), '', 'and nothing is left of it');
+	is(join(' ', changes('fits')), 'stale_list:me', 'and nothing is left of it, but that one has blocked and unblocked somebody: other devices read the list');
 };
 
 subtest 'what is no route' => sub {
