@@ -116,6 +116,12 @@ FROM (VALUES
 SELECT rapport.act_as(NULL) \gset
 SELECT pg_temp.refusal(format('SELECT rapport.send_message(%s, %L, %L)', :conversation, 'x', 'text')) AS nobody;
 SELECT last_seq FROM rapport.conversation WHERE conversation_id IN (:foreign_conversation, :left_conversation);
+-- A send that is refused has not written in vain.
+SELECT xmax AS before FROM rapport.conversation WHERE conversation_id = :foreign_conversation \gset
+SELECT rapport.act_as(:ana) \gset
+SELECT pg_temp.refusal(format('SELECT rapport.send_message(%s, %L, %L)', :foreign_conversation, 'x', 'text')) AS refusal;
+SELECT rapport.act_as(NULL) \gset
+SELECT xmax = :'before'::xid AS untouched FROM rapport.conversation WHERE conversation_id = :foreign_conversation;
 
 -- A block takes the conversation from both at once; whoever blocked loses it too.
 SELECT rapport.act_as(:ben) \gset

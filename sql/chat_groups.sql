@@ -72,6 +72,26 @@ SELECT count(*) AS inbox FROM rapport.conversations() WHERE conversation_id = :c
 -- A block between two: both stay, neither hears the other.
 SELECT rapport.act_as(:cat) \gset
 SELECT seq FROM rapport.send_message(:club, 'c-1', 'Cat speaks');
+-- A retry leaves the group as it was, whatever is left of its messages; by row and by statements.
+BEGIN;
+SELECT rapport.act_as(NULL) \gset
+CREATE TEMP TABLE was ON COMMIT DROP AS SELECT last_seq, last_at FROM rapport.conversation WHERE conversation_id = :club;
+DELETE FROM rapport.message WHERE conversation_id = :club;
+SET LOCAL rapport.now = '2026-06-01 13:00:00+00';
+SELECT rapport.act_as(:cat) \gset
+SELECT seq, duplicate FROM rapport.send_message(:club, 'c-1', 'Cat speaks');
+SELECT rapport.act_as(NULL) \gset
+SELECT c.last_seq = was.last_seq AS number, c.last_at = was.last_at AS "time" FROM rapport.conversation AS c, was WHERE c.conversation_id = :club;
+ALTER TABLE rapport.conversation ADD CONSTRAINT low CHECK (last_seq <= 1000);
+SELECT rapport.act_as(:cat) \gset
+SELECT seq, duplicate FROM rapport.send_message(:club, 'c-1', 'Cat speaks');
+SELECT rapport.act_as(NULL) \gset
+SELECT c.last_seq = was.last_seq AS number, c.last_at = was.last_at AS "time" FROM rapport.conversation AS c, was WHERE c.conversation_id = :club;
+SELECT rapport.act_as(:cat) \gset
+SELECT duplicate FROM rapport.send_message(:club, 'c-2', 'Cat speaks by statements');
+SELECT rapport.act_as(NULL) \gset
+SELECT c.last_seq - was.last_seq AS more, c.last_at = rapport.now() AS now FROM rapport.conversation AS c, was WHERE c.conversation_id = :club;
+ROLLBACK;
 SELECT rapport.act_as(:bob) \gset
 SELECT rapport.block(:cat) \gset
 SELECT state, body FROM rapport.messages(:club, 1);

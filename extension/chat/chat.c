@@ -45,6 +45,8 @@ typedef struct Message
 	Datum		hash;			/* of the body and the attributes */
 	Datum		flags;
 	bool		group;
+	Datum		before;			/* when the group was last written to */
+	bool		never;			/* not at all */
 } Message;
 
 /* Columns of the tables that are read and written here by row. */
@@ -97,9 +99,8 @@ static const struct
 };
 
 /*
- * What does the same where one of the tables is not plain, and what is rare: to
- * give a number back for a duplicate, and attributes. The old ones fit the tables
- * of 0.1.0.
+ * What does the same where one of the tables is not plain, and attributes, which
+ * are rare. The old ones fit the tables of 0.1.0.
  */
 typedef enum
 {
@@ -108,7 +109,6 @@ typedef enum
 	STORE,
 	STORE_OLD,
 	GIVE_BACK,
-	GIVE_BACK_OLD,
 	CHECK_ATTRS,
 	FIT_ATTRS,
 	N_STATEMENTS
@@ -123,11 +123,10 @@ static const struct
 	/* A block or unmatch that held the row is seen: the condition is checked again. */
 	[ADVANCE] = {
 		"UPDATE rapport.conversation"
-		" SET last_seq = last_seq + 1,"
-		" last_at = CASE kind WHEN 'group' THEN greatest(last_at, $2) END"
+		" SET last_seq = last_seq + 1"
 		" WHERE conversation_id = $1 AND closed_at IS NULL"
 		" RETURNING last_seq, kind = 'group', coalesce(expire_minutes, 0) * 256",
-		2, {INT8OID, TIMESTAMPTZOID}
+		1, {INT8OID}
 	},
 	[ADVANCE_OLD] = {
 		"UPDATE rapport.conversation"
@@ -140,6 +139,8 @@ static const struct
 		"WITH named AS ("
 		"  INSERT INTO rapport.message_dedupe (conversation_id, sender_id, seq, at, client_id, body_hash)"
 		"  VALUES ($1, $2, $3, $4, $5, $7)),"
+		" written AS ("
+		"  UPDATE rapport.conversation SET last_at = greatest(last_at, $4) WHERE conversation_id = $1 AND kind = 'group'),"
 		" told AS ("
 		"  UPDATE rapport.member"
 		"  SET last_seq = CASE WHEN is_group THEN last_seq ELSE $3 END,"
@@ -164,14 +165,6 @@ static const struct
 		8, {INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT8OID, INT8ARRAYOID}
 	},
 	[GIVE_BACK] = {
-		"UPDATE rapport.conversation AS c"
-		" SET last_seq = last_seq - 1,"
-		" last_at = CASE kind WHEN 'group' THEN coalesce((SELECT m.sent_at"
-		"  FROM rapport.message_range(c.conversation_id, c.last_seq - 1, c.last_seq - 1) AS m), created_at) END"
-		" WHERE conversation_id = $1",
-		1, {INT8OID}
-	},
-	[GIVE_BACK_OLD] = {
 		"UPDATE rapport.conversation SET last_seq = last_seq - 1 WHERE conversation_id = $1",
 		1, {INT8OID}
 	},
@@ -243,12 +236,26 @@ advance(Datum *values, bool *nulls, void *message)
 	sent->flags = Int32GetDatum(nulls[CONVERSATION_EXPIRE_MINUTES - 1] ? 0 :
 								DatumGetInt32(values[CONVERSATION_EXPIRE_MINUTES - 1]) * 256);
 	sent->group = *VARDATA_ANY(DatumGetPointer(values[CONVERSATION_KIND - 1])) == 'g';
-	if (sent->group &&
-		(nulls[CONVERSATION_LAST_AT - 1] || DatumGetTimestampTz(*last_at) < DatumGetTimestampTz(sent->sent_at)))
+	sent->before = *last_at;
+	sent->never = nulls[CONVERSATION_LAST_AT - 1];
+	if (sent->group && (sent->never || DatumGetTimestampTz(*last_at) < DatumGetTimestampTz(sent->sent_at)))
 	{
 		nulls[CONVERSATION_LAST_AT - 1] = false;
 		*last_at = sent->sent_at;
 	}
+	return true;
+}
+
+/* CoreChange of the conversation, too: a message that was sent before takes no number. */
+static bool
+give_back(Datum *values, bool *nulls, void *message)
+{
+	Message    *sent = message;
+	Datum	   *last = &values[CONVERSATION_LAST_SEQ - 1];
+
+	*last = Int64GetDatum(DatumGetInt64(*last) - 1);
+	values[CONVERSATION_LAST_AT - 1] = sent->before;
+	nulls[CONVERSATION_LAST_AT - 1] = sent->never;
 	return true;
 }
 
@@ -258,7 +265,7 @@ advance_by_statement(Message *message, bool old)
 {
 	Datum		results[3];
 
-	if (!run(old ? ADVANCE_OLD : ADVANCE, (Datum[]) {message->conversation, message->sent_at}, NULL, results, 3))
+	if (!run(old ? ADVANCE_OLD : ADVANCE, &message->conversation, NULL, results, 3))
 		return false;
 	message->seq = results[0];
 	message->group = DatumGetBool(results[1]);
@@ -289,20 +296,23 @@ count_burst(Datum *values, bool *nulls, TimestampTz now)
 	values[MEMBER_BURST - 1] = Int32GetDatum(burst);
 }
 
-/* CoreChange of a member. */
+/* CoreChange of a member; not of a sender who may not write any more. */
 static bool
 tell(Datum *values, bool *nulls, void *message)
 {
 	Message    *sent = message;
 	Datum	   *last_at = &values[MEMBER_LAST_AT - 1];
+	bool		own = DatumGetInt64(values[MEMBER_PERSON_ID - 1]) == DatumGetInt64(sent->sender);
 
+	if (own && DatumGetBool(values[MEMBER_CLOSED - 1]))
+		return false;
 	if (!sent->group)
 	{
 		values[MEMBER_LAST_SEQ - 1] = sent->seq;
 		if (DatumGetTimestampTz(*last_at) < DatumGetTimestampTz(sent->sent_at))
 			*last_at = sent->sent_at;
 	}
-	if (DatumGetInt64(values[MEMBER_PERSON_ID - 1]) == DatumGetInt64(sent->sender))
+	if (own)
 	{
 		values[MEMBER_READ_SEQ - 1] = sent->seq;
 		count_burst(values, nulls, DatumGetTimestampTz(sent->sent_at));
@@ -334,16 +344,16 @@ authorise(CoreScan *side, Message *message)
 
 /*
  * Whether the sender's client has sent the message before: then it gets the
- * number and the time it had. Only who holds the conversation adds names, so
- * what is not found here is not there.
+ * number and the time it had. Only who holds the conversation, as the caller
+ * does, adds names, so what is not found here is not there.
  */
 static bool
-sent_before(Message *message, Snapshot snapshot)
+sent_before(Message *message)
 {
 	CoreScan	scan;
 	TupleTableSlot *slot;
 
-	core_scan_begin(&scan, "message_dedupe", snapshot, 3,
+	core_scan_begin(&scan, "message_dedupe", GetTransactionSnapshot(), 3,
 					(CoreKey[]) {{F_INT8EQ, message->conversation}, {F_INT8EQ, message->sender}, {F_TEXTEQ, message->client_id}});
 	slot = core_scan_next(&scan);
 	if (slot != NULL)
@@ -370,7 +380,7 @@ check_fit(Message *m)
 
 /* Whether the message is new: then its client's name for it is stored. */
 static bool
-name(Relation dedupe, Message *message, Snapshot snapshot)
+name(Relation dedupe, Message *message)
 {
 	Message    *m = message;
 	const Datum values[DEDUPE_COLUMNS] = {m->conversation, m->sender, m->client_id, m->seq, m->hash, m->sent_at};
@@ -378,7 +388,7 @@ name(Relation dedupe, Message *message, Snapshot snapshot)
 
 	if (core_insert_if_new(dedupe, values, nulls))
 		return true;
-	if (sent_before(message, snapshot))
+	if (sent_before(message))
 		return false;
 	core_insert(dedupe, values, nulls);
 	return true;
@@ -397,32 +407,50 @@ store(Relation *opened, CoreScan *own, const CoreKey *own_key, Message *message)
 				(bool[MESSAGE_COLUMNS]) {[MESSAGE_COLUMNS - 1] = m->attrs == 0});
 	if (m->other != 0 && other_first)
 		core_update(opened[MEMBER], own->snapshot, 2, other_key, tell, message);
-	core_update_row(own, 2, own_key, tell, message);
+	if (!core_update_row(own, 2, own_key, tell, message))
+		refuse();
 	if (m->other != 0 && !other_first)
 		core_update(opened[MEMBER], own->snapshot, 2, other_key, tell, message);
 }
 
-/* Sends where all tables are plain; false where the message was sent before. */
+/*
+ * Sends where all tables are plain; false where the message was sent before. Who
+ * may not write changes nothing and waits for nobody: their own side says so, and
+ * once more when it is written.
+ */
 static bool
 send_by_row(Relation *opened, Message *message)
 {
-	const CoreKey key[] = {{F_INT8EQ, message->sender}, {F_INT8EQ, message->conversation}};
+	const CoreKey key = {F_INT8EQ, message->conversation};
+	const CoreKey own_key[] = {{F_INT8EQ, message->sender}, key};
 	CoreScan	own;
 	bool		is_new;
 
-	if (!core_update(opened[CONVERSATION], GetTransactionSnapshot(), 1,
-					 &(CoreKey) {F_INT8EQ, message->conversation}, advance, message))
-		refuse();
-	core_scan_open(&own, opened[MEMBER], GetTransactionSnapshot(), 2, key);
+	core_scan_open(&own, opened[MEMBER], GetTransactionSnapshot(), 2, own_key);
 	authorise(&own, message);
-	is_new = name(opened[DEDUPE], message, own.snapshot);
+	if (!core_update(opened[CONVERSATION], own.snapshot, 1, &key, advance, message))
+		refuse();
+	is_new = name(opened[DEDUPE], message);
 	if (is_new)
 	{
 		check_fit(message);
-		store(opened, &own, key, message);
+		store(opened, &own, own_key, message);
 	}
+	else
+		core_update(opened[CONVERSATION], GetTransactionSnapshot(), 1, &key, give_back, message);
 	core_scan_close(&own);
 	return is_new;
+}
+
+static void
+authorise_by_key(Message *message)
+{
+	CoreScan	own;
+
+	core_scan_begin(&own, "member", GetTransactionSnapshot(), 2,
+					(CoreKey[]) {{F_INT8EQ, message->sender}, {F_INT8EQ, message->conversation}});
+	authorise(&own, message);
+	core_scan_end(&own);
 }
 
 /* The same by statements. */
@@ -430,19 +458,17 @@ static bool
 send_by_statement(Message *message, bool old)
 {
 	Message    *m = message;
-	CoreScan	own;
-	bool		is_new;
 	Datum		people[2];
 
+	authorise_by_key(message);
 	if (!advance_by_statement(message, old))
 		refuse();
-	core_scan_begin(&own, "member", GetTransactionSnapshot(), 2,
-					(CoreKey[]) {{F_INT8EQ, m->sender}, {F_INT8EQ, m->conversation}});
-	authorise(&own, message);
-	is_new = !sent_before(message, own.snapshot);
-	core_scan_end(&own);
-	if (!is_new)
+	authorise_by_key(message);
+	if (sent_before(message))
+	{
+		run(GIVE_BACK, &m->conversation, NULL, NULL, 0);
 		return false;
+	}
 	check_fit(message);
 	people[0] = m->sender;
 	people[1] = m->other;
@@ -560,7 +586,7 @@ announce(const Message *message)
  *
  * The update of the conversation's row is the lock: of two sends, the second
  * waits there until the first has committed, so numbers come without gaps and
- * in the order of commits. Everything read afterwards is read under the lock.
+ * in the order of commits.
  */
 static Datum
 send_one(FunctionCallInfo fcinfo, bool old)
@@ -603,8 +629,6 @@ send_one(FunctionCallInfo fcinfo, bool old)
 	}
 	if (is_new)
 		announce(&message);
-	else
-		run(old ? GIVE_BACK_OLD : GIVE_BACK, &message.conversation, NULL, NULL, 0);
 
 	values[0] = message.seq;
 	values[1] = message.sent_at;
