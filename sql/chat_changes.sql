@@ -235,6 +235,7 @@ SELECT jsonb_path_query_array(items, '$[*].body') AS foreign FROM rapport.search
 SELECT seq FROM rapport.send_message(:talk, 's-3', U&'Cafe\0301 by the river') \gset
 SELECT jsonb_array_length((rapport.search_messages(U&'caf\00E9')).items) AS composed, jsonb_array_length((rapport.search_messages(U&'cafe\0301')).items) AS decomposed;
 SELECT rapport.act_as(NULL) \gset
+SELECT pg_temp.refusal('SELECT rapport.set_setting(''search_language'', ''klingon'')');
 SELECT rapport.set_setting('search_language', 'english') \gset
 SELECT rapport.act_as(:ana) \gset
 SELECT jsonb_path_query_array(items, '$[*].body') AS stems FROM rapport.search_messages('gardens');

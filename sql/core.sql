@@ -127,7 +127,7 @@ DROP FUNCTION first_hook;
 SELECT rapport.run_hooks('person_erased', ARRAY[7, 8]);
 SELECT rapport.drop_hook('person_erased', 'public.first_hook(bigint[])');
 SELECT rapport.drop_hook('person_erased', 'public.second_hook(bigint[])');
-SELECT rapport.drop_hook(event, call) FROM (SELECT event, call FROM rapport.hook WHERE builtin ORDER BY event, ord, call LIMIT 1) AS h;
+SELECT rapport.drop_hook('matched', 'rapport.chat_matched(bigint[])');
 SELECT count(*) FROM rapport.hook WHERE NOT builtin;
 DROP FUNCTION second_hook;
 DROP TABLE heard;

@@ -232,6 +232,10 @@ BEGIN
 	EXCEPTION WHEN data_exception THEN
 		PERFORM rapport.fail('wrong_type', format('The setting %I takes a value of type %s.', set_setting.name, known.type));
 	END;
+	IF known.type = 'language'
+		AND NOT EXISTS (SELECT FROM pg_ts_config AS c WHERE c.cfgname = set_setting.value AND c.cfgnamespace = 'pg_catalog'::regnamespace) THEN
+		PERFORM rapport.fail('invalid_value', format('The setting %I takes a text search configuration of pg_catalog; \dF in psql lists them.', known.name));
+	END IF;
 	IF number = 'NaN' OR number < known.minimum OR number > known.maximum THEN
 		PERFORM rapport.fail('out_of_range', format('The setting %I takes %s to %s.', set_setting.name, known.minimum, known.maximum));
 	END IF;
@@ -248,7 +252,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION rapport.set_setting(text, text) IS
-'Changes a setting of this database; NULL brings the default back. For operators: superuser and rapport_service. Errors: unknown_field, wrong_type, out_of_range.';
+'Changes a setting of this database; NULL brings the default back. For operators: superuser and rapport_service. Errors: unknown_field, wrong_type, out_of_range, invalid_value.';
 GRANT EXECUTE ON FUNCTION rapport.set_setting(text, text) TO rapport_service;
 
 -- Hooks
