@@ -27,7 +27,7 @@ read_hooks(const char *event)
 	CoreScan	scan;
 	TupleTableSlot *slot;
 
-	core_scan_begin(&scan, "hook", core_latest("hook"), 1, &key);
+	core_scan_begin(&scan, "hook", NULL, 1, &key);
 	while ((slot = core_scan_next(&scan)) != NULL)
 	{
 		bool		isnull;

@@ -10,12 +10,12 @@
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
-#include "parser/parse_func.h"
+#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "core/core.h"
 
@@ -105,19 +105,13 @@ core_table(const char *name)
 	return table;
 }
 
-/* Not GetLatestSnapshot(), which parallel workers may not take. */
-Snapshot
-core_latest(const char *table)
-{
-	return GetCatalogSnapshot(core_table(table));
-}
-
 /* Whether whoever writes says so: the functions of 0.1.0 do not, nor do scripts and restores. */
 static bool
 is_told(void)
 {
 	return !creating_extension &&
-		OidIsValid(LookupFuncName(list_make2(makeString("rapport"), makeString("forget_kept")), 0, NULL, true));
+		SearchSysCacheExists3(PROCNAMEARGSNSP, CStringGetDatum("forget_kept"), PointerGetDatum(buildoidvector(NULL, 0)),
+							  ObjectIdGetDatum(get_namespace_oid("rapport", false)));
 }
 
 struct varlena *

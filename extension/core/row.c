@@ -48,7 +48,8 @@ core_scan_open(CoreScan *scan, Relation table, Snapshot snapshot, int n, const C
 		list_free(RelationGetIndexList(table));
 	scan->table = table;
 	scan->index = index_open(table->rd_pkindex, AccessShareLock);
-	scan->snapshot = RegisterSnapshot(snapshot);
+	/* Not GetLatestSnapshot(), which parallel workers may not take. */
+	scan->snapshot = RegisterSnapshot(snapshot != NULL ? snapshot : GetCatalogSnapshot(RelationGetRelid(table)));
 	scan->slot = table_slot_create(table, NULL);
 	scan->scan = core_index_beginscan(table, scan->index, scan->snapshot, n, 0);
 	core_scan_seek(scan, n, keys);

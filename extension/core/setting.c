@@ -25,7 +25,7 @@ value_in(const char *table, int column, Datum name)
 	struct varlena *value = NULL;
 	bool		isnull;
 
-	core_scan_begin(&scan, table, core_latest(table), 1, &(CoreKey) {F_TEXTEQ, name});
+	core_scan_begin(&scan, table, NULL, 1, &(CoreKey) {F_TEXTEQ, name});
 	slot = core_scan_next(&scan);
 	if (slot != NULL)
 		value = PG_DETOAST_DATUM_COPY(slot_getattr(slot, column, &isnull));
