@@ -168,7 +168,7 @@ person_exists(int64 person)
 	CoreScan	scan;
 	bool		found;
 
-	core_scan_begin(&scan, "person", NULL, 1, &key);
+	core_scan_begin(&scan, "person", GetLatestSnapshot(), 1, &key);
 	found = core_scan_next(&scan) != NULL;
 	core_scan_end(&scan);
 	return found;

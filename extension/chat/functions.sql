@@ -19,7 +19,7 @@ INSERT INTO rapport.setting_default (name, type, value, minimum, maximum, descri
 	('group_members', 'integer', '10000', 2, 10000, 'How many people a group may have.'),
 	('groups_per_person', 'integer', '500', 1, 10000, 'How many groups a person may be in.'),
 	('intros_per_day', 'integer', '5', 0, 10000, 'How many intros a person may write a day (UTC), to people they have not matched with. 0: none.'),
-	('search_language', 'language', 'simple', NULL, NULL, 'The text search configuration of pg_catalog that search_messages() reads messages with, such as english.'),
+	('search_language', 'text', 'simple', NULL, NULL, 'The text search configuration of pg_catalog that search_messages() reads messages with, such as english.'),
 	('search_messages_most', 'integer', '5000', 100, 1000000, 'How many messages one call of search_messages() looks at.');
 
 INSERT INTO rapport.dump_exception (rel, reason) VALUES

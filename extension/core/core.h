@@ -59,12 +59,10 @@ extern void core_keep_plan(struct _SPI_plan **plan, const char *query,
 /*
  * Reads the rows of a table of ours, by the first n columns of its primary key,
  * in its order. The key's functions test equality: F_INT8EQ and its like; the
- * last may ask for that value or more, F_INT8GE. Without a snapshot it reads what
- * is committed now, and what this transaction has written. The slot that
- * core_scan_next() returns, NULL after the last row, is valid until the next call.
- * core_scan_seek() begins anew with other keys, as many as before. core_scan_open()
- * takes a table that is open, and core_scan_close() leaves it so. No rights are
- * needed.
+ * last may ask for that value or more, F_INT8GE. The slot that core_scan_next()
+ * returns, NULL after the last row, is valid until the next call. core_scan_seek()
+ * begins anew with other keys, as many as before. core_scan_open() takes a table
+ * that is open, and core_scan_close() leaves it so. No rights are needed.
  */
 typedef struct CoreKey
 {
@@ -123,10 +121,11 @@ extern bool core_update_row(CoreScan *scan, int n, const CoreKey *keys, CoreChan
 
 /*
  * What backends keep in memory: the table of ours with that name, and what read()
- * makes of a name, a copy of it in the current memory context. It reads tables
- * whose writers call forget_kept(), without a snapshot; NULL is not kept.
+ * makes of a name, a copy of it in the current memory context, as the active
+ * snapshot sees it. It reads tables whose writers call forget_kept(); NULL is not
+ * kept.
  */
-typedef struct varlena *(*CoreRead) (const char *name);
+typedef struct varlena *(*CoreRead) (const char *name, struct SnapshotData *snapshot);
 
 extern Oid	core_table(const char *name);
 extern struct varlena *core_kept(CoreRead read, const char *name);

@@ -232,7 +232,8 @@ BEGIN
 	EXCEPTION WHEN data_exception THEN
 		PERFORM rapport.fail('wrong_type', format('The setting %I takes a value of type %s.', set_setting.name, known.type));
 	END;
-	IF known.type = 'language'
+	-- What is called a language is a text search configuration.
+	IF known.name LIKE '%\_language'
 		AND NOT EXISTS (SELECT FROM pg_ts_config AS c WHERE c.cfgname = set_setting.value AND c.cfgnamespace = 'pg_catalog'::regnamespace) THEN
 		PERFORM rapport.fail('invalid_value', format('The setting %I takes a text search configuration of pg_catalog; \dF in psql lists them.', known.name));
 	END IF;

@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
 
 #include "core/core.h"
 
@@ -20,14 +21,14 @@ PG_FUNCTION_INFO_V1(core_run_hooks_sql);
 
 /* The functions registered for the event, in order, by name: text[]. */
 static struct varlena *
-read_hooks(const char *event)
+read_hooks(const char *event, Snapshot snapshot)
 {
 	CoreKey		key = {F_TEXTEQ, CStringGetTextDatum(event)};
 	ArrayBuildState *calls = initArrayResult(TEXTOID, CurrentMemoryContext, false);
 	CoreScan	scan;
 	TupleTableSlot *slot;
 
-	core_scan_begin(&scan, "hook", NULL, 1, &key);
+	core_scan_begin(&scan, "hook", snapshot, 1, &key);
 	while ((slot = core_scan_next(&scan)) != NULL)
 	{
 		bool		isnull;

@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/extension.h"
@@ -15,6 +16,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "core/core.h"
@@ -31,6 +33,9 @@ typedef struct Kept
 	}			key;
 	Oid			table;
 	struct varlena *value;
+	TransactionId xmax;			/* of the snapshot it was read with, as the next two */
+	uint32		n_running;
+	TransactionId *running;
 } Kept;
 
 static MemoryContext memory = NULL;
@@ -114,29 +119,71 @@ is_told(void)
 							  ObjectIdGetDatum(get_namespace_oid("rapport", false)));
 }
 
+/* Keeps what is committed now, if it is still so after it has been read; NULL if not. */
+static Kept *
+keep(CoreRead read, const char *name)
+{
+	/* Not GetLatestSnapshot(), which parallel workers may not take. */
+	Snapshot	latest = RegisterSnapshot(GetCatalogSnapshot(core_table("setting")));
+	uint64		before = changes;
+	struct varlena *value = read(name, latest);
+	Kept	   *kept = NULL;
+
+	if (value != NULL && changes == before)
+	{
+		void	   *copy = MemoryContextAlloc(memory, VARSIZE(value));
+		void	   *running = MemoryContextAlloc(memory, latest->xcnt * sizeof(TransactionId));
+
+		kept = find(read, name, HASH_ENTER);
+		if (kept != NULL)
+		{
+			kept->value = memcpy(copy, value, VARSIZE(value));
+			kept->xmax = latest->xmax;
+			kept->n_running = latest->xcnt;
+			kept->running = running;
+			for (uint32 i = 0; i < latest->xcnt; i++)
+				kept->running[i] = latest->xip[i];
+		}
+	}
+	UnregisterSnapshot(latest);
+	return kept;
+}
+
+/* Whether a snapshot sees whatever the one saw with which the value was read. */
+static bool
+is_as_new(Snapshot snapshot, const Kept *kept)
+{
+	if (TransactionIdFollowsOrEquals(snapshot->xmin, kept->xmax))
+		return true;
+	if (snapshot->takenDuringRecovery || TransactionIdPrecedes(snapshot->xmax, kept->xmax))
+		return false;
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+	{
+		bool		ran = !TransactionIdPrecedes(snapshot->xip[i], kept->xmax);
+
+		for (uint32 j = 0; !ran && j < kept->n_running; j++)
+			ran = kept->running[j] == snapshot->xip[i];
+		if (!ran)
+			return false;
+	}
+	return true;
+}
+
 struct varlena *
 core_kept(CoreRead read, const char *name)
 {
+	Snapshot	snapshot = GetActiveSnapshot();
 	Kept	   *kept;
-	uint64		before;
-	struct varlena *value;
 
 	AcceptInvalidationMessages();
 	prepare();
 	kept = find(read, name, HASH_FIND);
-	if (kept != NULL)
-		return memcpy(palloc(VARSIZE(kept->value)), kept->value, VARSIZE(kept->value));
-	before = changes;
-	value = read(name);
-	if (value != NULL && is_told() && changes == before)
-	{
-		struct varlena *copy = MemoryContextAlloc(memory, VARSIZE(value));
-
-		kept = find(read, name, HASH_ENTER);
-		if (kept != NULL)
-			kept->value = memcpy(copy, value, VARSIZE(value));
-	}
-	return value;
+	if (kept == NULL && is_told())
+		kept = keep(read, name);
+	/* Statements that began before see what was then: no answer is half of the one and half of the other. */
+	if (kept == NULL || !is_as_new(snapshot, kept))
+		return read(name, snapshot);
+	return memcpy(palloc(VARSIZE(kept->value)), kept->value, VARSIZE(kept->value));
 }
 
 Datum

@@ -48,8 +48,7 @@ core_scan_open(CoreScan *scan, Relation table, Snapshot snapshot, int n, const C
 		list_free(RelationGetIndexList(table));
 	scan->table = table;
 	scan->index = index_open(table->rd_pkindex, AccessShareLock);
-	/* Not GetLatestSnapshot(), which parallel workers may not take. */
-	scan->snapshot = RegisterSnapshot(snapshot != NULL ? snapshot : GetCatalogSnapshot(RelationGetRelid(table)));
+	scan->snapshot = RegisterSnapshot(snapshot);
 	scan->slot = table_slot_create(table, NULL);
 	scan->scan = core_index_beginscan(table, scan->index, scan->snapshot, n, 0);
 	core_scan_seek(scan, n, keys);

@@ -43,7 +43,7 @@ COMMENT ON TABLE rapport.error_code IS
 
 CREATE TABLE rapport.setting_default (
 	name text PRIMARY KEY,
-	type text NOT NULL CHECK (type IN ('integer', 'integers', 'float', 'boolean', 'text', 'language')),
+	type text NOT NULL CHECK (type IN ('integer', 'integers', 'float', 'boolean', 'text')),
 	value text NOT NULL,
 	minimum double precision,
 	maximum double precision,

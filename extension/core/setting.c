@@ -7,6 +7,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
 
 #include "core/core.h"
 
@@ -18,14 +19,14 @@ PG_FUNCTION_INFO_V1(core_setting_sql);
 
 /* The column value of the row of that name; NULL if there is none. */
 static struct varlena *
-value_in(const char *table, int column, Datum name)
+value_in(const char *table, int column, Datum name, Snapshot snapshot)
 {
 	CoreScan	scan;
 	TupleTableSlot *slot;
 	struct varlena *value = NULL;
 	bool		isnull;
 
-	core_scan_begin(&scan, table, NULL, 1, &(CoreKey) {F_TEXTEQ, name});
+	core_scan_begin(&scan, table, snapshot, 1, &(CoreKey) {F_TEXTEQ, name});
 	slot = core_scan_next(&scan);
 	if (slot != NULL)
 		value = PG_DETOAST_DATUM_COPY(slot_getattr(slot, column, &isnull));
@@ -34,11 +35,11 @@ value_in(const char *table, int column, Datum name)
 }
 
 static struct varlena *
-read_setting(const char *name)
+read_setting(const char *name, Snapshot snapshot)
 {
 	Datum		key = CStringGetTextDatum(name);
-	struct varlena *value = value_in("setting_default", SETTING_DEFAULT_VALUE, key);
-	struct varlena *own = value != NULL ? value_in("setting", SETTING_VALUE, key) : NULL;
+	struct varlena *value = value_in("setting_default", SETTING_DEFAULT_VALUE, key, snapshot);
+	struct varlena *own = value != NULL ? value_in("setting", SETTING_VALUE, key, snapshot) : NULL;
 
 	return own != NULL ? own : value;
 }

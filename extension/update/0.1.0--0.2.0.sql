@@ -265,7 +265,3 @@ ALTER TABLE rapport.subject ADD COLUMN source text;
 COMMENT ON COLUMN rapport.subject.source IS 'What an export reads instead of the table, for the people $1: a sub-query with its columns.';
 
 COMMENT ON TABLE rapport.participant IS 'Who takes part in a conversation, or did: what they may read of it, and their role.';
-
-ALTER TABLE rapport.setting_default DROP CONSTRAINT setting_default_type_check;
-ALTER TABLE rapport.setting_default ADD CONSTRAINT setting_default_type_check
-	CHECK (type IN ('integer', 'integers', 'float', 'boolean', 'text', 'language'));
