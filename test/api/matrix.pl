@@ -115,8 +115,8 @@ DECLARE
 	differs boolean;
 BEGIN
 	FOR tab IN SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'rapport'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1 LOOP
-		EXECUTE format('SELECT (SELECT (count(*), sum(hashtextextended(x::text, 0))) FROM rapport.%1$I AS x)
-			IS DISTINCT FROM (SELECT (count(*), sum(hashtextextended(x::text, 0))) FROM pg_temp.%1$I AS x)', tab) INTO differs;
+		EXECUTE format('SELECT (SELECT count(*) FROM rapport.%1$I) <> (SELECT count(*) FROM pg_temp.%1$I)
+			OR EXISTS (SELECT FROM rapport.%1$I AS x WHERE x.xmin::text::bigint > current_setting(''matrix.since'')::bigint)', tab) INTO differs;
 		IF differs THEN
 			RETURN NEXT tab;
 		END IF;
@@ -133,6 +133,8 @@ BEGIN
 			WHERE NOT EXISTS (SELECT FROM rapport.%1$I AS x WHERE k::text = x::text)', tab);
 	END LOOP;
 END $$;
+-- Rows that are written later are looked at: by transaction, as there are many.
+CREATE FUNCTION pg_temp.note() RETURNS void LANGUAGE sql AS $$ SELECT set_config('matrix.since', pg_current_xact_id()::text, false) $$;
 CREATE FUNCTION pg_temp.go_back() RETURNS void LANGUAGE plpgsql SET session_replication_role = replica AS $$
 DECLARE
 	tab name;
@@ -142,6 +144,7 @@ BEGIN
 		EXECUTE format('INSERT INTO rapport.%1$I SELECT * FROM pg_temp.%1$I AS k
 			WHERE NOT EXISTS (SELECT FROM rapport.%1$I AS x WHERE k::text = x::text)', tab);
 	END LOOP;
+	PERFORM pg_temp.note();
 END $$;
 DO $$
 DECLARE
@@ -150,6 +153,7 @@ BEGIN
 	FOR tab IN SELECT c.relname FROM pg_class AS c WHERE c.relnamespace = 'rapport'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition LOOP
 		EXECUTE format('CREATE TEMP TABLE %1$I AS SELECT * FROM rapport.%1$I', tab);
 	END LOOP;
+	PERFORM pg_temp.note();
 END $$
 SQL
 
@@ -158,7 +162,7 @@ sub changes {
 	my ($me) = @_;
 	my %name = map { $who{$_}{id} => $_ eq $me ? 'me' : $_ } keys %who;
 	my @rows = map { JSON::PP::decode_json($_) } split /\n/, ask('SELECT * FROM pg_temp.changes()');
-	ask('SELECT pg_temp.go_back()') if @rows;
+	ask(@rows ? 'SELECT pg_temp.go_back()' : 'SELECT pg_temp.note()');
 	return sort(uniq(map { $_->{tab} . (defined $_->{row}{person_id} ? ':' . ($name{ $_->{row}{person_id} } // 'new') : '') } @rows));
 }
 
