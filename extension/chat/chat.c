@@ -246,7 +246,7 @@ advance(Datum *values, bool *nulls, void *message)
 	return true;
 }
 
-/* CoreChange of the conversation, too: a message that was sent before takes no number. */
+/* CoreChange of a conversation, after advance(): a message that was sent before takes no number. */
 static bool
 give_back(Datum *values, bool *nulls, void *message)
 {
